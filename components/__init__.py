@@ -1,0 +1,1 @@
+"""KFP wrappers, one file a stage: import, validate the configuration, run, log artifacts."""

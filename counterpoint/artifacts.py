@@ -1,0 +1,55 @@
+"""File names inside each artifact folder: the contract between the stages.
+
+=============  ===================================================================================
+folder         content
+=============  ===================================================================================
+dataset        ``interactions``, ``items``, ``users`` (Parquet, columns.py) and ``dataset.json``
+validated      the accepted rows under the same names, ``dataset.json``, ``quarantine/<table>.parquet``
+               (the rejected rows with ``reason``), ``verdict.json``, ``docs/`` (GX Data Docs)
+features       ``interactions`` (ordered, with ``fold``), ``items``, ``users``, ``examples`` (point in
+               time, from the feature store), ``features.json``
+model          ``model.safetensors``, ``model.json``, ``items.parquet``, ``tensorboard/``, ``curves.json``
+evaluation     ``evaluation.json``, ``per_user.parquet``, ``report.html``, ``decision.json``
+onnx           ``recommender.onnx``, ``item_encoder/`` (``model.onnx`` + tokenizer), ``contract.json``,
+               ``items.parquet``
+version        (registry) everything a served version needs: ``onnx/``, ``model/``, ``evaluation/``,
+               ``reference/`` (monitoring snapshot), ``version.json``
+monitoring     ``verdict.json``, ``report.html``, ``window.json``
+=============  ===================================================================================
+"""
+
+from typing import Final
+
+INTERACTIONS: Final = "interactions.parquet"
+ITEMS: Final = "items.parquet"
+USERS: Final = "users.parquet"
+DATASET: Final = "dataset.json"
+
+QUARANTINE: Final = "quarantine"
+VALIDATION_VERDICT: Final = "verdict.json"
+DATA_DOCS: Final = "docs"
+
+EXAMPLES: Final = "examples.parquet"
+FEATURES: Final = "features.json"
+
+MODEL_TENSORS: Final = "model.safetensors"
+MODEL: Final = "model.json"
+CURVES: Final = "curves.json"
+TENSORBOARD: Final = "tensorboard"
+CHECKPOINTS: Final = "checkpoints"
+
+EVALUATION: Final = "evaluation.json"
+PER_USER: Final = "per_user.parquet"
+DECISION: Final = "decision.json"
+REPORT: Final = "report.html"
+
+RECOMMENDER_ONNX: Final = "recommender.onnx"
+ITEM_ENCODER: Final = "item_encoder"
+ITEM_ENCODER_ONNX: Final = "model.onnx"
+CONTRACT: Final = "contract.json"
+
+VERSION: Final = "version.json"
+REFERENCE: Final = "reference"
+
+MONITORING_VERDICT: Final = "verdict.json"
+WINDOW: Final = "window.json"

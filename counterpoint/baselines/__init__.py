@@ -1,0 +1,1 @@
+"""Extension point: one baseline recommender a file."""

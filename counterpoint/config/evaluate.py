@@ -1,0 +1,48 @@
+"""Evaluation and gate."""
+
+from typing import Any
+
+from pydantic import Field
+
+from counterpoint.config.base import Section
+
+
+class EvaluateConfig(Section):
+    """What is measured on the test fold."""
+
+    k: int = Field(default=10, ge=1)
+    metrics: tuple[str, ...] = (
+        "ndcg",
+        "recall",
+        "precision",
+        "mrr",
+        "hit_rate",
+        "coverage",
+        "novelty",
+    )
+    """Plugins of counterpoint/metrics; the first is the primary one."""
+
+    baselines: dict[str, dict[str, Any]] = Field(
+        default_factory=lambda: {"popularity": {}, "item_knn": {}, "ease": {}, "edlae_recency": {}}
+    )
+    """Plugin of counterpoint/baselines -> its options."""
+
+    resamples: int = Field(default=2000, ge=100)
+    """Paired bootstrap resamples over users."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    seed: int = 0
+
+
+class GateConfig(Section):
+    """When a candidate replaces the champion."""
+
+    must_beat: tuple[str, ...] = ("popularity", "item_knn")
+    """Baselines whose paired confidence interval must lie below the candidate (lower bound > 0)."""
+
+    champion_margin: float = Field(default=0.01, ge=0)
+    """Largest loss of the primary metric against the champion that the interval may include, as a
+    fraction of the champion's value."""
+
+    min_users: int = Field(default=20, ge=1)
+    """Fewer test users than this hold the candidate: no conclusion is possible."""

@@ -1,0 +1,51 @@
+"""Feature store, split and training examples."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from counterpoint.config.base import Section
+
+
+class SplitConfig(Section):
+    """How events are divided into train, validation and test (QUALITY protocols, docs/evaluation.md)."""
+
+    protocol: Literal["global_temporal", "per_user", "leave_last_out"] = "global_temporal"
+    """``global_temporal``: by time over all users, test users folded in with the first half of their
+    events in the window (no leak); ``per_user``: per user by time; ``leave_last_out``: last positive."""
+
+    valid_fraction: float = Field(default=0.1, gt=0, lt=0.5)
+    test_fraction: float = Field(default=0.1, ge=0, lt=0.5)
+    """``0`` makes no test fold (used by ``counterpoint fit``)."""
+
+    seed: int = 0
+    """Seed of the shuffle of equal timestamps."""
+
+
+class FeaturesConfig(Section):
+    """Point-in-time features and the examples drawn from them."""
+
+    split: SplitConfig = SplitConfig()
+
+    history_length: int = Field(default=512, ge=1)
+    """Longest history kept in the feature store, newest events first to stay."""
+
+    examples_per_user: int = Field(default=24, ge=1)
+    """Cuts drawn per user and fit; the trainer walks through them, one per user and epoch."""
+
+    max_examples: int = Field(default=400_000, ge=1)
+    """Upper bound of examples per fit; users are sampled evenly beyond it."""
+
+    targets: int = Field(default=20, ge=1)
+    """Next positives after the cut that are the targets of one example."""
+
+    feature_repo: str = "feature_repo"
+    """Folder of the Feast definitions."""
+
+    store: str = "feature_repo/stores/local.yaml"
+    """Feast configuration: offline and online store."""
+
+    state: str = "var/feast"
+    """Folder of the local registry, offline sources and online store."""
+
+    seed: int = 0

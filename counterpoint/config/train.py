@@ -1,0 +1,117 @@
+"""The model and its training."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from counterpoint.config.base import Section
+
+
+class EncoderConfig(Section):
+    """The language model that encodes item text."""
+
+    model: str = "all-MiniLM-L6-v2"
+    """Named weights of counterpoint/assets.py, a local folder, or a model name on a hub."""
+
+    max_tokens: int = Field(default=64, ge=4)
+    batch_size: int = Field(default=64, ge=1)
+    cache: str = "var/assets"
+    """Folder of downloaded weights and of cached text vectors (keyed by text and weights hash)."""
+
+
+class TowerConfig(Section):
+    """The two-tower model."""
+
+    dim: int = Field(default=128, ge=2)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    id_dropout: float = Field(default=0.1, ge=0, lt=1)
+    text_gate: float = Field(default=0.2, ge=0)
+    id_scale: float = Field(default=0.2, gt=0)
+    """Scale of the text PCA that initialises the item ids."""
+
+    smoothing: float = Field(default=0.4, ge=0, le=1)
+    """Share of the co-occurrence neighbours' mean in an item vector (SGC, one hop)."""
+
+    neighbours: int = Field(default=20, ge=0)
+    temperature: float = Field(default=0.2, gt=0)
+    """Initial softmax temperature; learned."""
+
+    pools: tuple[float, ...] = (1.2, 10.0)
+    """Decay lengths (in positives since) of the recency pools of the history."""
+
+
+class FitConfig(Section):
+    """Optimisation."""
+
+    epochs: int = Field(default=24, ge=1)
+    min_steps: int = Field(default=96, ge=1)
+    """Small data sets repeat their examples until this many steps are done."""
+
+    max_steps: int = Field(default=20_000, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    checkpoint_steps: int = Field(default=50, ge=1)
+    max_full_softmax_items: int = Field(default=50_000, ge=1)
+    """Larger catalogues use sampled softmax with logQ correction."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto``: bfloat16 autocast on GPUs, float32 on CPUs."""
+
+    threads: int = Field(default=1, ge=0)
+    """Threads of torch; 0 leaves torch's default. One is fastest on a shared small machine."""
+
+
+class LinearConfig(Section):
+    """CEASE: EASE whose Gram matrix is widened by a text kernel, with denoising (EDLAE) diagonal."""
+
+    l2: float = Field(default=200.0, gt=0)
+    dropout: float = Field(default=0.33, ge=0, lt=1)
+    text_weights: tuple[float, ...] = (0.0, 10.0, 30.0)
+    """Grid of kernel weights, chosen on validation."""
+
+    recency: tuple[float, ...] = (0.0, 2.0, 4.0)
+    """Grid of recency strengths a in 1 + a * exp(-age / decay), chosen on validation."""
+
+    decay: float = Field(default=5.0, gt=0)
+    max_items: int = Field(default=8_000, ge=1)
+    """Only the most frequent items enter the dense solve; the others are left to the tower."""
+
+    row_top: int = Field(default=0, ge=0)
+    """Keep this many largest weights per row (0: all)."""
+
+
+class FusionConfig(Section):
+    """Late fusion of the scorers."""
+
+    tower_weights: tuple[float, ...] = (0.0, 0.5, 0.8, 1.2, 2.0)
+    """Grid of tower weights, chosen on validation."""
+
+    min_valid_users: int = Field(default=50, ge=1)
+    """With fewer validation users the fallback weights are used instead of the noisy choice."""
+
+    fallback_tower_weight: float = Field(default=1.0, ge=0)
+
+
+class ColdConfig(Section):
+    """Kernel-ridge extension to items without interactions."""
+
+    ridge: float = Field(default=5.0, gt=0)
+    attribute_weight: float = Field(default=0.5, ge=0)
+    boost: float = 1.0
+
+
+class TrainConfig(Section):
+    """Everything the train stage reads."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    tower: TowerConfig = TowerConfig()
+    objectives: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"info_nce": {}})
+    """Plugin of counterpoint/objectives -> its options; ``weight`` (default 1) scales the term."""
+
+    fit: FitConfig = FitConfig()
+    linear: LinearConfig = LinearConfig()
+    fusion: FusionConfig = FusionConfig()
+    cold: ColdConfig = ColdConfig()
+    seed: int = 0

@@ -1,0 +1,1 @@
+"""Extension point: one source of data a file; load(config, ...) -> Tables."""

@@ -1,0 +1,1 @@
+"""Extension point: one ranking metric a file."""

@@ -1,0 +1,1 @@
+"""Extension point: one training objective a file."""

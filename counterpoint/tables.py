@@ -1,0 +1,92 @@
+"""The three canonical tables of a data set as one value: reading, writing, hashing."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from counterpoint import artifacts, columns
+from counterpoint.errors import DataError
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Interactions, items and users with the schemas of columns.py.
+
+    Items and users may lack rows for ids that occur in the interactions.
+    """
+
+    interactions: pl.DataFrame
+    items: pl.DataFrame
+    users: pl.DataFrame
+
+
+FILES = {
+    "interactions": (artifacts.INTERACTIONS, columns.INTERACTIONS),
+    "items": (artifacts.ITEMS, columns.ITEMS),
+    "users": (artifacts.USERS, columns.USERS),
+}
+
+
+def conform(frame: pl.DataFrame, schema: pl.Schema, *, table: str) -> pl.DataFrame:
+    """Cast to the schema, filling absent columns with nulls and dropping unknown ones.
+
+    Raises:
+        DataError: A column has a type that cannot be cast.
+    """
+    absent = [pl.lit(None, dtype=t).alias(n) for n, t in schema.items() if n not in frame.columns]
+    try:
+        return frame.with_columns(absent).select(
+            pl.col(name).cast(dtype) for name, dtype in schema.items()
+        )
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"Table {table!r} does not fit its schema: {error}. Allowed columns and types: "
+            f"{dict(schema)}. Mend the column map of the data set."
+        ) from error
+
+
+def write(tables: Tables, folder: Path) -> None:
+    """Write the three tables as Parquet files with the names of artifacts.py."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for table, (name, schema) in FILES.items():
+        conform(getattr(tables, table), schema, table=table).write_parquet(folder / name)
+
+
+def read(folder: Path) -> Tables:
+    """Read the three tables from a folder.
+
+    Raises:
+        DataError: A file is missing.
+    """
+    missing = [name for name, _ in FILES.values() if not (folder / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{folder} lacks {', '.join(missing)}. A data set folder holds "
+            f"{', '.join(n for n, _ in FILES.values())}. Run the stage that writes it first."
+        )
+    return Tables(**{t: pl.read_parquet(folder / name) for t, (name, _) in FILES.items()})
+
+
+def content_hash(tables: Tables) -> str:
+    """SHA-256 over the rows of all tables, independent of file format and compression."""
+    digest = hashlib.sha256()
+    for table, (_, schema) in FILES.items():
+        frame = conform(getattr(tables, table), schema, table=table)
+        digest.update(table.encode())
+        digest.update(frame.write_json().encode())
+    return digest.hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with stable key order, so that equal content gives equal files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", "utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text("utf-8"))

@@ -1,0 +1,1 @@
+"""Wiring: pipelines, runners and the command line."""

@@ -1,0 +1,1 @@
+"""Triton: served models, model repository, registry, local server and client."""

@@ -1,0 +1,1 @@
+"""Extension point: one served model a file."""
