@@ -60,7 +60,7 @@ class Histories:
     def matrix(
         self, n_items: int, *, values: npt.NDArray[np.float32] | None = None, positive_only: bool
     ) -> sp.csr_matrix:
-        """(U, N) sparse matrix of ``values`` (default one) per event; of duplicates the newest counts."""
+        """(U, N) matrix of ``values`` (default one) per event; of duplicates the newest counts."""
         keep = self.positive if positive_only else np.ones(len(self.items), dtype=bool)
         data = np.ones(len(self.items), dtype=np.float32) if values is None else values
         keys = (self.owners * n_items + self.items)[keep]

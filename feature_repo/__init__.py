@@ -1,1 +1,1 @@
-"""Feast definitions: entities, sources, one feature view a file, one FeatureService a model contract."""
+"""Feast definitions: one feature view a file, one FeatureService a model contract."""

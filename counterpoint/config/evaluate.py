@@ -22,9 +22,12 @@ class EvaluateConfig(Section):
     )
     """Plugins of counterpoint/metrics; the first is the primary one."""
 
-    baselines: dict[str, dict[str, Any]] = Field(
-        default_factory=lambda: {"popularity": {}, "item_knn": {}, "ease": {}, "edlae_recency": {}}
-    )
+    baselines: dict[str, dict[str, Any]] = {
+        "popularity": {},
+        "item_knn": {},
+        "ease": {},
+        "edlae_recency": {},
+    }
     """Plugin of counterpoint/baselines -> its options."""
 
     resamples: int = Field(default=2000, ge=100)

@@ -107,7 +107,7 @@ class TrainConfig(Section):
 
     encoder: EncoderConfig = EncoderConfig()
     tower: TowerConfig = TowerConfig()
-    objectives: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"info_nce": {}})
+    objectives: dict[str, dict[str, Any]] = {"info_nce": {}}
     """Plugin of counterpoint/objectives -> its options; ``weight`` (default 1) scales the term."""
 
     fit: FitConfig = FitConfig()
