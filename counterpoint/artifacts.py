@@ -1,21 +1,21 @@
 """File names inside each artifact folder: the contract between the stages.
 
-=============  ===================================================================================
-folder         content
-=============  ===================================================================================
-dataset        ``interactions``, ``items``, ``users`` (Parquet, columns.py) and ``dataset.json``
-validated      the accepted rows under the same names, ``dataset.json``, ``quarantine/<table>.parquet``
-               (the rejected rows with ``reason``), ``verdict.json``, ``docs/`` (GX Data Docs)
-features       ``interactions`` (ordered, with ``fold``), ``items``, ``users``, ``examples`` (point in
-               time, from the feature store), ``features.json``
-model          ``model.safetensors``, ``model.json``, ``items.parquet``, ``tensorboard/``, ``curves.json``
-evaluation     ``evaluation.json``, ``per_user.parquet``, ``report.html``, ``decision.json``
-onnx           ``recommender.onnx``, ``item_encoder/`` (``model.onnx`` + tokenizer), ``contract.json``,
-               ``items.parquet``
-version        (registry) everything a served version needs: ``onnx/``, ``model/``, ``evaluation/``,
-               ``reference/`` (monitoring snapshot), ``version.json``
-monitoring     ``verdict.json``, ``report.html``, ``window.json``
-=============  ===================================================================================
+==========  ====================================================================================
+folder      content
+==========  ====================================================================================
+dataset     ``interactions``, ``items``, ``users`` (Parquet, columns.py) and ``dataset.json``
+validated   the accepted rows under the same names, ``dataset.json``, ``verdict.json``,
+            ``quarantine/<table>.parquet`` (rejected rows with ``reason``), ``docs/`` (Data Docs)
+features    ``interactions`` (ordered, with ``fold``), ``items``, ``users``, ``examples`` (point
+            in time, from the feature store), ``features.json``
+model       ``model.safetensors``, ``model.json``, ``items``, ``tensorboard/``, ``curves.json``
+evaluation  ``evaluation.json``, ``per_user.parquet``, ``report.html``
+onnx        ``recommender.onnx``, ``item_encoder/`` (``model.onnx``, tokenizer), ``contract.json``,
+            ``items``
+version     (registry) all that a served version needs: ``onnx/``, ``model/``, ``evaluation/``,
+            ``reference/`` (monitoring snapshot), ``version.json``
+monitoring  ``verdict.json``, ``report.html``
+==========  ====================================================================================
 """
 
 from typing import Final

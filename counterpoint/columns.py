@@ -78,7 +78,7 @@ EXAMPLES: Final = pl.Schema(
     }
 )
 """Training examples. ``history*`` are oldest first; ``history_timestamps`` in microseconds since
-the epoch; ``timestamp`` is the instant of the cut: history lies before it, targets at or after it."""
+the epoch; ``timestamp`` is the cut: history lies before it, targets at or after it."""
 
 RECOMMENDATIONS: Final = pl.Schema(
     {USER: pl.String(), ITEM: pl.String(), RANK: pl.Int64(), SCORE: pl.Float64()}

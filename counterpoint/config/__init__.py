@@ -1,6 +1,6 @@
 """The typed, frozen configuration tree. Imports no torch, so that pipelines compile quickly.
 
-Precedence: field default < YAML files in order < ``key=value`` overrides. Secrets never appear here.
+Precedence: field default < YAML files in order < ``key=value`` overrides. No secret stands here.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from counterpoint.config.base import Section
+from counterpoint.config.cluster import ClusterConfig
 from counterpoint.config.evaluate import EvaluateConfig, GateConfig
 from counterpoint.config.features import FeaturesConfig, SplitConfig
 from counterpoint.config.ingest import IngestConfig
@@ -21,6 +22,7 @@ from counterpoint.config.validation import ValidationConfig
 from counterpoint.errors import ConfigError
 
 __all__ = [
+    "ClusterConfig",
     "Config",
     "DeployConfig",
     "EvaluateConfig",
@@ -37,7 +39,7 @@ __all__ = [
 
 
 class Config(Section):
-    """One section per stage; each is one parameter of the pipelines."""
+    """One section per stage, each one parameter of the pipelines; ``cluster`` serves compilation."""
 
     ingest: IngestConfig = IngestConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -48,6 +50,7 @@ class Config(Section):
     export: ExportConfig = ExportConfig()
     deploy: DeployConfig = DeployConfig()
     monitor: MonitorConfig = MonitorConfig()
+    cluster: ClusterConfig = ClusterConfig()
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
