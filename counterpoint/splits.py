@@ -166,7 +166,7 @@ def _per_user(interactions: pl.DataFrame, split: SplitConfig) -> pl.DataFrame:
     def size(fraction: float) -> pl.Expr:
         # Short sequences give one event to each fold, as long as one is left to learn from.
         least = pl.when(total >= 3).then(1).otherwise(0) if fraction else pl.lit(0)
-        rounded = (total * fraction + 0.5).floor().cast(pl.Int64)
+        rounded = (total * fraction).round().cast(pl.Int64)
         return pl.max_horizontal(rounded, least)
 
     return _last(interactions, later, size(split.test_fraction), size(split.valid_fraction))
