@@ -47,7 +47,7 @@ format:  ## format the code
 
 lock:  ## resolve requirements/lock.txt anew from the ranges of pyproject.toml
 	$(PYTHON) -m venv --clear build/lock
-	build/lock/bin/pip install --quiet '.[train,pipelines,serve,monitor,dev]'
+	build/lock/bin/pip install --quiet '.[data,train,pipelines,serve,monitor,dev]'
 	{ echo "# Exact versions of the main environment. Renew with: make lock"; build/lock/bin/pip freeze --all --exclude counterpoint --exclude pip | sed -E 's/\+cpu$$//'; } > requirements/lock.txt
 
 clean:  ## remove state and environments
