@@ -1,0 +1,67 @@
+"""What every step does around its stage: logging, figures, faults without a stack trace."""
+
+import json
+import logging
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from counterpoint.errors import CounterpointError
+
+FAULT = "COUNTERPOINT-FAULT"
+"""Starts the log line by which the local runner recognises the user's fault and its exit status."""
+
+
+class MetricsLog(Protocol):
+    """The part of ``kfp.dsl.Metrics`` used here."""
+
+    def log_metric(self, metric: str, value: float) -> None:
+        """Record one figure."""
+
+
+@contextmanager
+def step(metrics: MetricsLog) -> Iterator[dict[str, Any]]:
+    """Run the body of a step; the figures put into the yielded dict become KFP metrics.
+
+    Wall and CPU seconds and peak memory are added. A fault of the user ends the step with its
+    message and exit status instead of a stack trace.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for chatty in ("httpx", "great_expectations", "feast", "matplotlib", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    figures: dict[str, Any] = {}
+    started = time.monotonic()
+    try:
+        yield figures
+    except CounterpointError as error:
+        print(error, file=sys.stderr)
+        fault = {"exit_code": error.exit_code, "message": str(error)}
+        print(FAULT, json.dumps(fault), file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    figures |= {
+        "seconds": time.monotonic() - started,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_memory_mb": usage.ru_maxrss / 1024,
+    }
+    for name, value in figures.items():
+        if isinstance(value, bool | int | float):
+            metrics.log_metric(name, float(value))
+
+
+def markdown(path: str, title: str, figures: dict[str, Any], *, notes: str = "") -> None:
+    """Write a small page with a table of figures for the Kubeflow UI."""
+    rows = [f"| {name.replace('_', ' ')} | {shown(value)} |" for name, value in figures.items()]
+    page = [f"# {title}", "", "| figure | value |", "| --- | --- |", *rows, "", notes, ""]
+    Path(path).write_text("\n".join(page), "utf-8")
+
+
+def shown(value: Any) -> str:
+    """A figure as a person reads it: four significant digits, thousands apart."""
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,94 @@
+"""``counterpoint``: the command line. One command a file in pipelines/commands."""
+
+import sys
+import warnings
+
+import typer
+
+from counterpoint.errors import CounterpointError
+from pipelines.commands import (
+    batch,
+    config,
+    demo,
+    evaluate,
+    fit,
+    models,
+    monitor,
+    recommend,
+    run,
+    runs,
+    serve,
+    stage,
+    submit,
+)
+from pipelines.commands import (
+    compile as compile_command,
+)
+from pipelines.options import err
+
+HELP = """Recommendations trained by contrastive learning on a language model.
+
+[bold]Start here[/]
+
+  counterpoint demo                                 the whole loop on MovieLens-100K
+  counterpoint config show -c my.yaml               check your own configuration
+  counterpoint run training -c my.yaml              from raw tables to a served champion
+  counterpoint recommend --history 50,172 -k 5      ask the champion
+
+Exit status: 0 done · 1 other fault · 2 bad option or configuration · 3 unreadable data ·
+4 data failed validation · 5 model refused · 6 server fault · 7 the machine lacks something ·
+130 interrupted (docs/cli.md).
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (
+    demo,
+    run,
+    fit,
+    batch,
+    evaluate,
+    monitor,
+    serve,
+    recommend,
+    compile_command,
+    submit,
+):
+    module.register(app)
+for name, group in (
+    ("stage", stage),
+    ("runs", runs),
+    ("models", models),
+    ("config", config),
+):
+    app.add_typer(group.app, name=name)
+
+
+def main() -> None:
+    """Run the command line; a fault of the user ends with its message and exit status."""
+    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", FutureWarning)
+    try:
+        app()
+    except CounterpointError as error:
+        err.print(f"[bold red]error:[/] {type(error).__name__}", highlight=False)
+        err.print(str(error), highlight=False, markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("Interrupted.")
+        sys.exit(130)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        err.print(f"[bold red]error:[/] {error.strerror}: {error.filename or ''}", highlight=False)
+        sys.exit(7)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The child process of a local run: executes one pipeline with kfp.local.
+
+    python -m pipelines.local_run <run folder> local|docker
+
+It is a process of its own so that its whole output goes to the run's log and the watcher can stop
+it as one group.
+"""
+
+import ctypes
+import json
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """End this process when the watcher is killed, so that no step runs on unobserved (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def main() -> None:
+    """Run the pipeline named in the run folder's ``run.json``."""
+    die_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    folder, runner = Path(sys.argv[1]).resolve(), sys.argv[2]
+    warnings.simplefilter("ignore")  # kfp repeats for each step that a laptop has no node pools
+    from kfp import local
+
+    from counterpoint.config import Config
+    from pipelines import catalogue
+
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    config = Config.model_validate(record["config"])
+    pipeline = catalogue.build(record["pipeline"], config)
+    chosen = local.DockerRunner() if runner == "docker" else local.SubprocessRunner(use_venv=False)
+    local.init(runner=chosen, pipeline_root=str(folder / "artifacts"))
+    pipeline(**catalogue.arguments(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The training pipeline: from raw tables to a served champion.
+
+``training`` is one definition; which runner executes it is decided in runners.py. Each parameter is
+one section of the configuration, so a change in ``train`` leaves the cached ``ingest`` untouched.
+"""
+
+from components.deploy import deploy
+from components.evaluate import evaluate
+from components.export import export
+from components.features import features
+from components.gate import gate
+from components.ingest import ingest
+from components.train import train
+from components.validate import validate
+from kfp import dsl
+
+from counterpoint.config import Config
+from pipelines.placement import place, place_on_gpu
+
+SECTIONS = (
+    "ingest",
+    "validation",
+    "features",
+    "train",
+    "evaluate",
+    "gate",
+    "export",
+    "deploy",
+    "monitor",
+)
+
+
+def build(config: Config) -> dsl.graph_component.GraphComponent:
+    """Return the pipeline whose parameter defaults and placement come from the configuration."""
+    default = config.model_dump(mode="json")
+    cluster = config.cluster
+
+    @dsl.pipeline(
+        name="training",
+        description="Ingest, validate, features, train, evaluate, gate, export, deploy.",
+    )
+    def training(
+        ingest_config: dict = default["ingest"],
+        validation_config: dict = default["validation"],
+        features_config: dict = default["features"],
+        train_config: dict = default["train"],
+        evaluate_config: dict = default["evaluate"],
+        gate_config: dict = default["gate"],
+        export_config: dict = default["export"],
+        deploy_config: dict = default["deploy"],
+        monitor_config: dict = default["monitor"],
+    ) -> None:
+        ingested = ingest(config=ingest_config)
+        place(ingested, "ingest", cluster)
+        validated = validate(config=validation_config, dataset=ingested.outputs["dataset"])
+        place(validated, "validate", cluster)
+        pulled = features(config=features_config, validated=validated.outputs["validated"])
+        place(pulled, "features", cluster)
+        trained = train(config=train_config, features=pulled.outputs["features_out"])
+        place(trained, "train", cluster)
+        place_on_gpu(trained, cluster)
+        evaluated = evaluate(
+            config=evaluate_config,
+            deploy_config=deploy_config,
+            features=pulled.outputs["features_out"],
+            model=trained.outputs["model"],
+        )
+        place(evaluated, "evaluate", cluster)
+        gated = gate(config=gate_config, evaluation=evaluated.outputs["evaluation"])
+        place(gated, "gate", cluster)
+        with dsl.If(gated.outputs["Output"] == "promote", "promote"):
+            exported = export(
+                config=export_config,
+                features=pulled.outputs["features_out"],
+                model=trained.outputs["model"],
+            )
+            place(exported, "export", cluster)
+            deployed = deploy(
+                config=deploy_config,
+                monitor_config=monitor_config,
+                onnx=exported.outputs["onnx"],
+                features=pulled.outputs["features_out"],
+                model=trained.outputs["model"],
+                evaluation=evaluated.outputs["evaluation"],
+                decision=gated.outputs["decision"],
+            )
+            place(deployed, "deploy", cluster)
+
+    return training
+
+
+def arguments(config: Config) -> dict[str, dict]:
+    """The sections as arguments, whole, since an argument replaces its default entirely."""
+    sections = config.model_dump(mode="json")
+    return {f"{name}_config": sections[name] for name in SECTIONS}
