@@ -34,6 +34,19 @@ HISTORY_TIMESTAMPS: Final = "history_timestamps"
 HISTORY_POSITIVE: Final = "history_positive"
 TARGETS: Final = "targets"
 
+FEATURE_TIMESTAMP: Final = "event_timestamp"
+"""When a feature row becomes visible; the feature store's own name for it."""
+
+HISTORY_UNTIL: Final = "history_until"
+"""Feature timestamp of the history itself (microseconds): proof that it is older than its label."""
+
+HISTORY_VERSION: Final = "history_version"
+"""Number of the newest event of a history in the ordered log: names one immutable history."""
+
+REQUEST: Final = "request_id"
+EVENTS: Final = "n_events"
+POSITIVES: Final = "n_positives"
+
 RANK: Final = "rank"
 SCORE: Final = "score"
 REASON: Final = "reason"

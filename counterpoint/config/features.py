@@ -8,11 +8,12 @@ from counterpoint.config.base import Section
 
 
 class SplitConfig(Section):
-    """How events are divided into train, validation and test (QUALITY protocols, docs/evaluation.md)."""
+    """How events are divided into train, validation and test (see docs/evaluation.md)."""
 
     protocol: Literal["global_temporal", "per_user", "leave_last_out"] = "global_temporal"
-    """``global_temporal``: by time over all users, test users folded in with the first half of their
-    events in the window (no leak); ``per_user``: per user by time; ``leave_last_out``: last positive."""
+    """``global_temporal``: by time over all users, test users folded in with the first half of
+    their events in the window (no leak); ``per_user``: per user by time; ``leave_last_out``: last
+    positive."""
 
     valid_fraction: float = Field(default=0.1, gt=0, lt=0.5)
     test_fraction: float = Field(default=0.1, ge=0, lt=0.5)
@@ -28,24 +29,25 @@ class FeaturesConfig(Section):
     split: SplitConfig = SplitConfig()
 
     history_length: int = Field(default=512, ge=1)
-    """Longest history kept in the feature store, newest events first to stay."""
+    """Longest history kept in the feature store; the newest events stay."""
 
     examples_per_user: int = Field(default=24, ge=1)
     """Cuts drawn per user and fit; the trainer walks through them, one per user and epoch."""
 
     max_examples: int = Field(default=400_000, ge=1)
-    """Upper bound of examples per fit; users are sampled evenly beyond it."""
+    """Upper bound of examples per fit; beyond it every user gets fewer, then some get none."""
 
     targets: int = Field(default=20, ge=1)
     """Next positives after the cut that are the targets of one example."""
 
-    feature_repo: str = "feature_repo"
-    """Folder of the Feast definitions."""
-
     store: str = "feature_repo/stores/local.yaml"
-    """Feast configuration: offline and online store."""
+    """Feast configuration: registry, offline and online store."""
 
     state: str = "var/feast"
-    """Folder of the local registry, offline sources and online store."""
+    """Folder of the feature tables, the local registry and the local online store."""
+
+    keep_states: int = Field(default=2, ge=1)
+    """Feature stores of this many data versions stay on disk, the newest first."""
 
     seed: int = 0
+    """Seed of the cuts."""
