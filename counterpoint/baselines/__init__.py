@@ -1,7 +1,7 @@
 """Extension point: one baseline recommender a file.
 
-A baseline has ``class Config(Section)`` and ``fit(train: Histories, *, n_items, config) -> Scorer``.
-It learns from the positives of ``train`` and scores any histories, of unknown users too.
+A baseline has ``class Config(Section)`` and ``fit(train, *, n_items, config)``, which
+returns a Scorer. It learns from the positives of ``train`` and scores any histories.
 """
 
 from typing import Any
@@ -9,21 +9,22 @@ from typing import Any
 from pydantic import ValidationError
 
 from counterpoint import plugins
+from counterpoint.config.base import Section
 from counterpoint.errors import ConfigError
 from counterpoint.histories import Histories, Scorer
 
-__all__ = ["fit"]
+__all__ = ["configure", "fit"]
 
 
-def fit(name: str, train: Histories, *, n_items: int, options: dict[str, Any]) -> Scorer:
-    """Fit one baseline by name.
+def configure(name: str, options: dict[str, Any]) -> Section:
+    """Validate the options of one baseline.
 
     Raises:
         ConfigError: Unknown name or options; the message lists every fault and the known names.
     """
     plugin = plugins.load(__name__, name)
     try:
-        config = plugin.Config.model_validate(options)
+        config: Section = plugin.Config.model_validate(options)
     except ValidationError as error:
         known = ", ".join(plugin.Config.model_fields) or "none"
         raise ConfigError(
@@ -31,5 +32,15 @@ def fit(name: str, train: Histories, *, n_items: int, options: dict[str, Any]) -
             f"{fault['msg']}. Known options: {known}."
             for fault in error.errors()
         ) from None
-    scorer: Scorer = plugin.fit(train, n_items=n_items, config=config)
+    return config
+
+
+def fit(name: str, train: Histories, *, n_items: int, options: dict[str, Any]) -> Scorer:
+    """Fit one baseline by name.
+
+    Raises:
+        ConfigError: As ``configure``.
+    """
+    config = configure(name, options)
+    scorer: Scorer = plugins.load(__name__, name).fit(train, n_items=n_items, config=config)
     return scorer

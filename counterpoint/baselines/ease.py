@@ -10,7 +10,7 @@ from counterpoint.histories import Histories, Scorer
 class Config(Section):
     """Options; the defaults are the best of a small grid on MovieLens-100K validation."""
 
-    l2: float = Field(default=300.0, gt=0)
+    l2: float = Field(default=200.0, gt=0)
     """Ridge penalty."""
 
     max_items: int = Field(default=8_000, ge=1)

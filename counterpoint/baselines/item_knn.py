@@ -14,7 +14,7 @@ from counterpoint.histories import Histories, Scorer
 class Config(Section):
     """Options; the defaults are the best of a small grid on MovieLens-100K validation."""
 
-    neighbours: int = Field(default=100, ge=1)
+    neighbours: int = Field(default=200, ge=1)
     """Most similar items that an item is scored by."""
 
     shrinkage: float = Field(default=20.0, ge=0)

@@ -11,16 +11,28 @@ class EvaluateConfig(Section):
     """What is measured on the test fold."""
 
     k: int = Field(default=10, ge=1)
-    metrics: tuple[str, ...] = (
-        "ndcg",
-        "recall",
-        "precision",
-        "mrr",
-        "hit_rate",
-        "coverage",
-        "novelty",
+    """Length of the lists."""
+
+    metrics: tuple[str, ...] = Field(
+        default=(
+            "ndcg",
+            "recall",
+            "recall@20",
+            "precision",
+            "f1",
+            "mrr",
+            "map",
+            "hit_rate",
+            "coverage",
+            "novelty",
+            "diversity",
+            "popularity_bias",
+            "gini",
+        ),
+        min_length=1,
     )
-    """Plugins of counterpoint/metrics; the first is the primary one."""
+    """Plugins of counterpoint/metrics, at another depth than ``k`` as ``recall@20``; the first is
+    the primary one, which decides."""
 
     baselines: dict[str, dict[str, Any]] = {
         "popularity": {},
@@ -34,7 +46,16 @@ class EvaluateConfig(Section):
     """Paired bootstrap resamples over users."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Coverage of the intervals."""
+
+    short_history: int = Field(default=20, ge=1)
+    """Users with fewer earlier positives than this are the slice ``short_history``."""
+
+    head_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the catalogue, the most liked items first, that is the slice ``head_items``."""
+
     seed: int = 0
+    """Of the bootstrap, of the order among equal scores, and of the sampled negatives."""
 
 
 class GateConfig(Section):

@@ -1,0 +1,151 @@
+"""Recommenders judged on the same users, targets and candidates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from counterpoint import baselines, columns, metrics, plugins, splits
+from counterpoint.config.evaluate import EvaluateConfig
+from counterpoint.errors import ConfigError
+from counterpoint.histories import Histories, Scorer, from_events
+from counterpoint.metrics import Measured, Ranking
+from counterpoint.topk import rank
+
+
+@dataclass(frozen=True)
+class Task:
+    """One evaluation: who is judged, on what, among which items.
+
+    Attributes:
+        histories: (U,) users with everything they did before.
+        targets: (U, N) boolean.
+        train: Histories of all users over the events a fit may use; baselines learn from it.
+        item_ids: The N candidates, in index order.
+        attributes: (N, A) boolean item attribute tokens.
+    """
+
+    histories: Histories
+    targets: sp.csr_matrix
+    train: Histories
+    item_ids: Sequence[str]
+    attributes: sp.csr_matrix
+
+    @property
+    def liked(self) -> sp.csr_matrix:
+        """(training users, N) positives of the training data, each pair once."""
+        return self.train.matrix(len(self.item_ids), positive_only=True)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One method's lists and what they measure."""
+
+    ranking: Ranking
+    measured: Mapping[str, Measured]
+
+
+def prepare(
+    interactions: pl.DataFrame,
+    items: pl.DataFrame,
+    users: pl.DataFrame,
+    *,
+    item_ids: Sequence[str],
+    fold: splits.Fold = "test",
+) -> Task:
+    """Build the evaluation of a fold.
+
+    Args:
+        interactions: Ordered interactions with ``fold``.
+        items: Canonical items; only their attributes are read.
+        users: Canonical users; only their attributes are read.
+        item_ids: The candidates.
+        fold: ``test`` after a final fit, ``valid`` after a fit to choose by.
+
+    Raises:
+        DataError: The fold has no targets.
+    """
+    item_index = {item: index for index, item in enumerate(item_ids)}
+    profile: dict[str, Sequence[str]] = {
+        row[columns.USER]: list(row[columns.ATTRIBUTES] or ())
+        for row in users.iter_rows(named=True)
+    }
+    histories, targets = splits.fold_histories(interactions, fold, item_index, attributes=profile)
+    fit: splits.Fit = "final" if fold == "test" else "choose"
+    events = splits.fit_events(interactions, fit)
+    trained = events[columns.USER].unique().sort().to_list()
+    train = from_events(events, item_index, user_ids=trained, attributes=profile)
+    return Task(histories, targets, train, list(item_ids), _attributes(items, item_index))
+
+
+def fit_baselines(task: Task, chosen: Mapping[str, dict[str, Any]]) -> dict[str, Scorer]:
+    """Fit the chosen baselines on the training events of the task."""
+    n_items = len(task.item_ids)
+    return {
+        name: baselines.fit(name, task.train, n_items=n_items, options=options)
+        for name, options in chosen.items()
+    }
+
+
+def judge(scorer: Scorer, task: Task, config: EvaluateConfig) -> Judged:
+    """Rank for all users of the task and compute every configured metric."""
+    depth = max(metrics.parse(name, k=config.k)[1] for name in config.metrics)
+    popularity = np.asarray(task.liked.sum(axis=0)).ravel().astype(np.int64)
+    ranking = Ranking(
+        rank(scorer, task.histories, n_items=len(task.item_ids), k=depth, seed=config.seed),
+        task.targets,
+        popularity,
+        int((np.diff(task.liked.indptr) > 0).sum()),
+        task.attributes,
+    )
+    measured = {name: metrics.measure(name, ranking, k=config.k) for name in config.metrics}
+    return Judged(ranking, measured)
+
+
+def check(config: EvaluateConfig) -> None:
+    """Refuse a wrong list of metrics or baselines before anything expensive runs.
+
+    Raises:
+        ConfigError: Lists every unknown name, and a primary metric without a value per user.
+    """
+    faults: list[str] = []
+    for name in config.metrics:
+        try:
+            plugins.load("counterpoint.metrics", metrics.parse(name, k=config.k)[0])
+        except ConfigError as error:
+            faults += error.faults
+    for name, options in config.baselines.items():
+        try:
+            baselines.configure(name, options)
+        except ConfigError as error:
+            faults += error.faults
+    if not faults:
+        primary = plugins.load("counterpoint.metrics", metrics.parse(config.metrics[0], k=1)[0])
+        if not hasattr(primary, "per_user"):
+            faults.append(
+                f"evaluate.metrics starts with {config.metrics[0]!r}, which has no value per "
+                "user, so no paired comparison is possible. Put ndcg or another such metric first."
+            )
+    if faults:
+        raise ConfigError(faults)
+
+
+def _attributes(items: pl.DataFrame, item_index: dict[str, int]) -> sp.csr_matrix:
+    """(N, A) boolean matrix of the attribute tokens."""
+    pairs = (
+        items.select(columns.ITEM, columns.ATTRIBUTES)
+        .explode(columns.ATTRIBUTES)
+        .drop_nulls()
+        .filter(pl.col(columns.ITEM).is_in(list(item_index)))
+        .unique()
+        .sort(columns.ITEM, columns.ATTRIBUTES)
+    )
+    tokens = pairs[columns.ATTRIBUTES].unique().sort()
+    cols = tokens.search_sorted(pairs[columns.ATTRIBUTES]).to_numpy()
+    rows = np.array([item_index[item] for item in pairs[columns.ITEM]], dtype=np.int64)
+    return sp.csr_matrix(
+        (np.ones(len(rows), dtype=bool), (rows, cols)), shape=(len(item_index), len(tokens))
+    )
