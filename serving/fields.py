@@ -1,0 +1,69 @@
+"""Reading and checking request tensors. Runs inside Triton: standard library and numpy only."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.spec import Arrays, InvalidInput
+
+MAX_LIST = 10_000
+"""Longest list a request may carry; a longer one is a mistake and would slow everybody down."""
+
+
+def text(value: bytes | str, field: str) -> str:
+    """Decode one string.
+
+    Raises:
+        InvalidInput: It is not UTF-8.
+    """
+    if isinstance(value, str):
+        return value
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{field}: {value[:40]!r} is not UTF-8 ({error.reason}).") from None
+
+
+def text_rows(request: Arrays, field: str, *, drop_empty: bool = True) -> list[list[str]]:
+    """Decode a (B, n) string tensor; empty strings are padding.
+
+    Raises:
+        InvalidInput: A row is too long or not UTF-8.
+    """
+    tensor = request[field]
+    if tensor.ndim != 2 or tensor.shape[1] > MAX_LIST:
+        raise InvalidInput(
+            f"{field}: shape {list(tensor.shape)} is not allowed; send [rows, entries] with at "
+            f"most {MAX_LIST} entries."
+        )
+    rows = [[text(value, field) for value in row] for row in tensor]
+    return [[value for value in row if value] for row in rows] if drop_empty else rows
+
+
+def like(
+    request: Arrays, field: str, other: str, default: npt.NDArray[np.generic]
+) -> npt.NDArray[np.generic]:
+    """Return an optional tensor that runs along another one.
+
+    Raises:
+        InvalidInput: The shapes differ.
+    """
+    tensor = request.get(field)
+    if tensor is None or not tensor.size:
+        return default
+    if tensor.shape != default.shape:
+        raise InvalidInput(
+            f"{field}: shape {list(tensor.shape)} does not match {other} {list(default.shape)}; "
+            f"send one value per entry of {other}, or leave {field} out."
+        )
+    return np.asarray(tensor)
+
+
+def pad(rows: Sequence[Sequence[str]], *, width: int | None = None) -> npt.NDArray[np.object_]:
+    """Return the rows as one (B, n) string tensor, filled with empty strings."""
+    length = max(map(len, rows), default=0) if width is None else width
+    padded = np.full((len(rows), length), b"", dtype=object)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = [value.encode() for value in row]
+    return padded

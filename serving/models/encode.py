@@ -1,0 +1,53 @@
+"""The front `encode`: item texts in, their vectors out (tokenises, then asks `item_encoder`)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from serving.fields import text_rows
+from serving.spec import BYTES, FLOAT32, Arrays, Call, InvalidInput, ModelSpec, Tensor
+
+SPEC = ModelSpec(
+    name="encode",
+    doc="Encodes item texts into unit vectors.",
+    inputs=(Tensor("text", BYTES, (1,), "Text of an item, as the `text` column of the items"),),
+    outputs=(Tensor("vector", FLOAT32, (-1,), "Mean-pooled, L2-normalised text vector"),),
+    max_batch_size=32,
+    files=(
+        ("tokenizer.json", "onnx/item_encoder/tokenizer.json"),
+        ("contract.json", "onnx/contract.json"),
+    ),
+)
+
+
+class Runtime:
+    """Tokenises with the tokenizer that the version was exported with."""
+
+    def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
+        import json
+
+        from tokenizers import Tokenizer
+
+        contract = json.loads((folder / "contract.json").read_text("utf-8"))
+        self._call = call
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(int(contract["max_tokens"]))
+        self._tokenizer.enable_padding()
+
+    def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
+        """Encode the texts of each request."""
+        answers: list[Arrays | InvalidInput] = []
+        for request in requests:
+            try:
+                texts = [row[0] for row in text_rows(request, "text", drop_empty=False)]
+            except InvalidInput as error:
+                answers.append(error)
+                continue
+            tokens = self._tokenizer.encode_batch(texts)
+            inputs = {
+                "input_ids": np.array([t.ids for t in tokens], dtype=np.int64),
+                "attention_mask": np.array([t.attention_mask for t in tokens], dtype=np.int64),
+            }
+            answers.append(self._call("item_encoder", inputs, ["vector"]))
+        return answers

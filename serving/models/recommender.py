@@ -1,0 +1,42 @@
+"""The ONNX graph `recommender`: encoded histories in, best items with reasons out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from serving.spec import FLOAT32, INT64, Arrays, Call, ModelSpec, Tensor
+
+SPEC = ModelSpec(
+    name="recommender",
+    doc="Scores the catalogue for encoded histories and returns the best items.",
+    inputs=(
+        Tensor("history", INT64, (-1,), "One-based item indices, oldest first, 0 = padding"),
+        Tensor("history_age", FLOAT32, (-1,), "Number of the user's positives after each event"),
+        Tensor("history_kind", INT64, (-1,), "0 padding, 1 positive, 2 not positive"),
+        Tensor("profile", FLOAT32, ("profile",), "Multi-hot of contract.json's `profile`"),
+        Tensor("exclude", INT64, (-1,), "One-based item indices to leave out, 0 = padding"),
+        Tensor("k", INT64, (1,), "Length of the list; the largest of the batch counts"),
+    ),
+    outputs=(
+        Tensor("item", INT64, (-1,), "One-based item indices, best first, 0 = no item left"),
+        Tensor("score", FLOAT32, (-1,), "Scores, descending"),
+        Tensor("reason", INT64, (-1, 3), "One-based positions in `history`, 0 = none"),
+    ),
+    onnx="onnx/recommender.onnx",
+)
+
+
+class Runtime:
+    """Runs the graph with onnxruntime (the local form; a cluster uses Triton's own backend)."""
+
+    def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
+        from serving.onnx_session import OnnxSession
+
+        self._session = OnnxSession(folder / "model.onnx", threads=int(options.get("threads", "1")))
+
+    def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays]:
+        """Answer each request, cut to its own largest ``k``."""
+        answers = self._session.execute(requests)
+        return [
+            {name: value[:, : int(request["k"].max())] for name, value in answer.items()}
+            for request, answer in zip(requests, answers, strict=True)
+        ]
