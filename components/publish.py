@@ -3,6 +3,7 @@
 import json
 import logging
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -58,6 +59,12 @@ def markdown(path: str, title: str, figures: dict[str, Any], *, notes: str = "")
     rows = [f"| {name.replace('_', ' ')} | {shown(value)} |" for name, value in figures.items()]
     page = [f"# {title}", "", "| figure | value |", "| --- | --- |", *rows, "", notes, ""]
     Path(path).write_text("\n".join(page), "utf-8")
+
+
+def copy_page(page: Path, path: str) -> None:
+    """Copy an HTML page to where KFP shows it; a page that a failed stage did not reach is left."""
+    if page.is_file():
+        shutil.copyfile(page, path)
 
 
 def shown(value: Any) -> str:

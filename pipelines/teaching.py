@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-UsageError = typer.BadParameter.__mro__[1]
+UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 class TeachingCommand(TyperCommand):
@@ -23,13 +23,15 @@ class TeachingCommand(TyperCommand):
         try:
             options, rest, _ = self.make_parser(ctx).parse_args(args=list(understood))
         except UsageError as error:
-            faults.append(error.format_message())  # type: ignore[attr-defined]  # untyped base
+            faults.append(error.format_message())
         else:
             for parameter in self.get_params(ctx):
                 try:
                     _, rest = parameter.handle_parse_result(ctx, options, rest)
                 except UsageError as error:
-                    faults.append(error.format_message())  # type: ignore[attr-defined]
+                    given = options.get(parameter.name)
+                    shown = f" (got {given!r})" if given is not None else ""
+                    faults.append(error.format_message() + shown)
             if rest and not faults:
                 faults.append(f"Unexpected argument(s): {' '.join(rest)}.")
         if faults:
@@ -40,16 +42,21 @@ class TeachingCommand(TyperCommand):
     def _unknown_options(self, ctx: Any, args: list[str]) -> tuple[list[str], list[str]]:
         known = [o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts)]
         names = sorted(option for option in known if option.startswith("--"))
-        faults, understood = [], []
+        faults: list[str] = []
+        understood: list[str] = []
+        value_of_unknown = False
         for position, argument in enumerate(args):
-            name = argument.partition("=")[0]
+            name, separator, _ = argument.partition("=")
             if argument == "--":
                 understood += args[position:]
                 break
             if not name.startswith("--") or name in known:
-                understood.append(argument)
+                if not value_of_unknown or argument.startswith("-"):
+                    understood.append(argument)
+                value_of_unknown = False
                 continue
-            close = get_close_matches(name, names, n=1)
+            value_of_unknown = not separator
+            close = get_close_matches(name, names, n=1, cutoff=0.7)
             hint = f" Did you mean {close[0]}?" if close else ""
             faults.append(f"No such option {name}.{hint}")
         if faults:
