@@ -129,6 +129,8 @@ class Runtime:
                 query.source = "history"
             elif query.attributes:
                 query.source = "attributes"
+            # The graph excludes the history it sees; what is older must not come back either.
+            query.exclude += [item for item, _ in query.events[: -self._length]]
             query.events = query.events[-self._length :]
 
     def _encode(self, queries: Sequence[Query]) -> dict[str, npt.NDArray[np.generic]]:
