@@ -23,7 +23,7 @@ def summarise(judged: Mapping[str, Judged], task: Task, config: EvaluateConfig) 
     """Compare ``model`` with every other method.
 
     Returns:
-        JSON-ready: ``users``, ``targets``, ``items``, ``k``, ``primary``, ``metrics`` (direction),
+        JSON-ready: ``users``, ``targets``, ``candidates``, ``k``, ``primary``, ``metrics`` (direction),
         ``methods`` (method -> metric -> value), ``intervals`` (method -> metric -> interval),
         ``comparisons`` (other -> metric -> interval of model minus other), ``slices``.
     """
@@ -33,7 +33,7 @@ def summarise(judged: Mapping[str, Judged], task: Task, config: EvaluateConfig) 
     return {
         "users": len(task.histories),
         "targets": int(task.targets.nnz),
-        "items": len(task.item_ids),
+        "candidates": len(task.item_ids),
         "k": config.k,
         "primary": config.metrics[0],
         "confidence": config.confidence,

@@ -66,7 +66,7 @@ def plugin_faults(settings: Config) -> list[str]:
                 faults.append(f"{where}: {fault['msg']}. Options of {name}: {known}.")
     for name in settings.evaluate.metrics:
         try:
-            plugins.load("counterpoint.metrics", name)
+            plugins.load("counterpoint.metrics", name.partition("@")[0])
         except ConfigError as error:
             faults += error.faults
     return faults
