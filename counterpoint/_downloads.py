@@ -163,7 +163,7 @@ def _unpack(archive: Path, expected: str, members: Mapping[str, str], into: Path
     with zipfile.ZipFile(archive) as content:
         for file, member in members.items():
             try:
-                with content.open(member) as source, (into / file).open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
+                with content.open(member) as packed, (into / file).open("wb") as sink:
+                    shutil.copyfileobj(packed, sink)
             except KeyError as error:
                 raise SetupError(f"{archive.name} lacks {member}.") from error

@@ -24,6 +24,7 @@ INTERACTIONS: Final = "interactions.parquet"
 ITEMS: Final = "items.parquet"
 USERS: Final = "users.parquet"
 DATASET: Final = "dataset.json"
+REJECTED: Final = "rejected.parquet"
 
 QUARANTINE: Final = "quarantine"
 VALIDATION_VERDICT: Final = "verdict.json"

@@ -34,8 +34,8 @@ LICENCES: Final[Mapping[str, str]] = {
     MOVIELENS: (
         "MovieLens 100K, GroupLens Research, University of Minnesota: for research use; no "
         "commercial use and no redistribution without permission of GroupLens; no endorsement may "
-        "be stated or implied. Cite: F. M. Harper and J. A. Konstan (2015), The MovieLens Datasets: "
-        "History and Context, ACM TiiS 5(4):19, https://doi.org/10.1145/2827872."
+        "be stated or implied. Cite: F. M. Harper and J. A. Konstan (2015), The MovieLens "
+        "Datasets: History and Context, ACM TiiS 5(4):19, https://doi.org/10.1145/2827872."
     ),
     MINILM: (
         "sentence-transformers/all-MiniLM-L6-v2: Apache License 2.0. "

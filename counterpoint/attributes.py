@@ -8,6 +8,7 @@ standard library is imported: the Triton front model runs this module in a small
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TypedDict
 
 
@@ -36,7 +37,7 @@ def labels(bins: Sequence[float]) -> list[str]:
         >>> labels([18, 25, 35])
         ['<18', '18-24', '25-34', '35+']
     """
-    inner = [_inner(low, high) for low, high in zip(bins, bins[1:], strict=False)]
+    inner = [_inner(low, high) for low, high in pairwise(bins)]
     return [f"<{bins[0]:g}", *inner, f"{bins[-1]:g}+"]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Tables:
     items: pl.DataFrame
     users: pl.DataFrame
 
+
+HASHED_ROWS = 1 << 17
 
 FILES = {
     "interactions": (artifacts.INTERACTIONS, columns.INTERACTIONS),
@@ -71,20 +74,30 @@ def read(folder: Path) -> Tables:
     return Tables(**{t: pl.read_parquet(folder / name) for t, (name, _) in FILES.items()})
 
 
-def content_hash(tables: Tables) -> str:
-    """SHA-256 over the rows of all tables, independent of file format and compression."""
+def content_hash(tables: Tables | Path) -> str:
+    """SHA-256 over the rows of all tables, independent of file format, compression and row groups.
+
+    Args:
+        tables: The tables, or the folder of their Parquet files, which are then read in slices so
+            that memory stays bounded.
+    """
     digest = hashlib.sha256()
-    for table, (_, schema) in FILES.items():
-        frame = conform(getattr(tables, table), schema, table=table)
+    for table, (name, schema) in FILES.items():
         digest.update(table.encode())
-        digest.update(frame.write_json().encode())
+        whole = pl.scan_parquet(tables / name) if isinstance(tables, Path) else None
+        frame = getattr(tables, table).lazy() if whole is None else whole
+        for rows in frame.collect_batches(chunk_size=HASHED_ROWS, maintain_order=True):
+            # One line a row, so the slices' borders leave no trace in the text.
+            digest.update(conform(rows, schema, table=table).write_ndjson().encode())
     return digest.hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with stable key order, so that equal content gives equal files."""
+    """Write JSON atomically, with stable key order so that equal content gives equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", "utf-8")
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", "utf-8")
+    os.replace(scratch, path)
 
 
 def read_json(path: Path) -> Any:

@@ -3,7 +3,7 @@
 import codecs
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import polars as pl
 from pydantic import Field, field_validator
@@ -30,7 +30,7 @@ class FileConfig(Section):
     """``auto`` goes by the extension (``.gz`` may follow)."""
 
     separator: str | None = Field(default=None, min_length=1, max_length=4)
-    """Between the fields of a CSV line; none: found in the header (comma, tab, semicolon or bar)."""
+    """Between the fields of a CSV line; none: found in the header: comma, tab, semicolon, bar."""
 
     quote: str = Field(default='"', max_length=1)
     """Quoting character of CSV fields; empty: quotes are ordinary characters."""
@@ -129,7 +129,7 @@ def _expand(config: FileConfig, folder: Path) -> list[Path]:
 def _format(path: Path, config: FileConfig) -> Format:
     magic = head(path, 4, unpack=False)
     if config.format != "auto":
-        kind = cast(Format, config.format)
+        kind: Format = config.format
     else:
         suffix = Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
         if suffix not in EXTENSIONS:

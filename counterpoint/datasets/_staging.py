@@ -82,7 +82,7 @@ def decode(path: Path, encoding: str, *, copy: Path) -> Text:
 def stage_csv(
     text: Text, stage: Path, *, separator: str | None, quote: str, header: Sequence[str] | None
 ) -> tuple[list[str], pl.DataFrame]:
-    """Write a CSV file's rows to ``stage`` as text columns ``c0``, ``c1``, …
+    """Write a CSV file's rows to ``stage`` as text columns ``c0``, ``c1``, ….
 
     Returns:
         Column names, and the rejected lines (``REJECTED``).
@@ -126,7 +126,7 @@ def stage_csv(
 
 
 def stage_lines(text: Text, stage: Path) -> tuple[list[str], pl.DataFrame]:
-    """Write the objects of a JSON-lines file to ``stage`` as text columns ``c0``, ``c1``, …
+    """Write the objects of a JSON-lines file to ``stage`` as text columns ``c0``, ``c1``, ….
 
     Nested values become JSON text. Blank lines are no rows.
 

@@ -1,0 +1,120 @@
+"""Stage 1: a source of any kind -> the canonical tables of a data set folder."""
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from counterpoint import artifacts, columns, datasets, tables
+from counterpoint.config.ingest import IngestConfig
+from counterpoint.datasets import Source
+from counterpoint.datasets._source import REASON, TABLE
+from counterpoint.errors import DataError
+from counterpoint.progress import track
+
+logger = logging.getLogger(__name__)
+
+SHOWN_REASONS = 3
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What was read.
+
+    Attributes:
+        figures: Rows, users, items, positives and unreadable rows.
+        notes: Choices made automatically, and the licence, as sentences.
+        content_sha256: Of the rows of all tables.
+    """
+
+    figures: Mapping[str, int]
+    notes: list[str]
+    content_sha256: str
+
+
+def run(config: IngestConfig, *, dataset: Path) -> IngestResult:
+    """Read the source and write the canonical tables, the unreadable rows and ``dataset.json``.
+
+    Memory stays bounded: rows stream from the source to Parquet.
+
+    Args:
+        config: Source and its options.
+        dataset: Folder to write.
+
+    Raises:
+        ConfigError: Unknown data set or options.
+        DataError: The source cannot be read, or no row of it can.
+        SetupError: The data set could not be fetched.
+    """
+    dataset.mkdir(parents=True, exist_ok=True)
+    # Written last, so that a folder with this file is complete.
+    (dataset / artifacts.DATASET).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".staging", dir=dataset) as staging:
+        source = datasets.read(
+            config.dataset, config.options, cache=Path(config.cache), staging=Path(staging)
+        )
+        outputs = {name: getattr(source, table) for table, (name, _) in tables.FILES.items()}
+        outputs[artifacts.REJECTED] = source.rejected
+        for name in track(outputs, "Write canonical tables"):
+            outputs[name].sink_parquet(dataset / name)
+    return _describe(source, dataset)
+
+
+def _describe(source: Source, dataset: Path) -> IngestResult:
+    rows = {table: _count(dataset / name) for table, (name, _) in tables.FILES.items()}
+    rejected = pl.scan_parquet(dataset / artifacts.REJECTED)
+    by_table = dict(rejected.group_by(TABLE).len().collect().iter_rows())
+    if not rows["interactions"]:
+        reasons = (
+            rejected.filter(pl.col(TABLE) == "interactions").select(REASON).head(SHOWN_REASONS)
+        )
+        found = "; ".join(reasons.collect()[REASON]) or "the file has a header but no data rows"
+        raise DataError(f"No interaction of {source.origin} can be read: {found}.")
+    counted = (
+        pl.scan_parquet(dataset / artifacts.INTERACTIONS)
+        .select(
+            pl.col(columns.POSITIVE).sum(),
+            pl.col(columns.USER).n_unique().alias("users"),
+            pl.col(columns.ITEM).n_unique().alias("items"),
+        )
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
+    if not counted[columns.POSITIVE]:
+        raise DataError(
+            f"No interaction of {source.origin} counts as positive under the rule "
+            f"{source.positive!r}: there is nothing to learn from. Change `positive`."
+        )
+    read = {"rejected": {table: by_table.get(table, 0) for table in tables.FILES}}
+    sha256 = tables.content_hash(dataset)
+    facts: dict[str, Any] = {
+        **source.facts(),
+        "content_sha256": sha256,
+        "rows": rows,
+        "read": read,
+        "notes": source.notes,
+    }
+    tables.write_json(dataset / artifacts.DATASET, facts)
+    figures = {
+        "interactions": rows["interactions"],
+        "positives": counted[columns.POSITIVE],
+        "active_users": counted["users"],
+        "active_items": counted["items"],
+        "items": rows["items"],
+        "users": rows["users"],
+        "unreadable_rows": sum(by_table.values()),
+    }
+    notes = [*source.notes, *([source.licence] if source.licence else [])]
+    for note in notes:
+        logger.info("%s", note)
+    if by_table:
+        logger.warning("Rows that could not be read, kept for the quarantine: %s", by_table)
+    return IngestResult(figures, notes, sha256)
+
+
+def _count(path: Path) -> int:
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
