@@ -28,6 +28,6 @@ def gate(
         )
         figures |= result.figures
         verdict = "promote" if result.promote else "hold"
-        notes = "\n".join(f"- {reason}" for reason in result.reasons)
+        notes = [f"{reason.condition}: {reason.detail}" for reason in result.reasons]
         markdown(summary.path, f"Gate: {verdict}", result.figures, notes=notes)
     return verdict

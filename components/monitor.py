@@ -35,6 +35,7 @@ def monitor(
             )
         figures |= result.figures
         copy_page(Path(monitoring.path) / "report.html", report.path)
-        notes = "\n".join(f"- {reason}" for reason in result.reasons)
-        markdown(summary.path, f"Monitoring: {result.verdict}", result.figures, notes=notes)
+        markdown(
+            summary.path, f"Monitoring: {result.verdict}", result.figures, notes=result.reasons
+        )
     return result.verdict

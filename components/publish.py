@@ -6,7 +6,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,10 +54,13 @@ def step(metrics: MetricsLog) -> Iterator[dict[str, Any]]:
             metrics.log_metric(name, float(value))
 
 
-def markdown(path: str, title: str, figures: dict[str, Any], *, notes: str = "") -> None:
+def markdown(
+    path: str, title: str, figures: Mapping[str, Any], *, notes: str | Sequence[str] = ""
+) -> None:
     """Write a small page with a table of figures for the Kubeflow UI."""
+    text = notes if isinstance(notes, str) else "\n".join(f"- {note}" for note in notes)
     rows = [f"| {name.replace('_', ' ')} | {shown(value)} |" for name, value in figures.items()]
-    page = [f"# {title}", "", "| figure | value |", "| --- | --- |", *rows, "", notes, ""]
+    page = [f"# {title}", "", "| figure | value |", "| --- | --- |", *rows, "", text, ""]
     Path(path).write_text("\n".join(page), "utf-8")
 
 
