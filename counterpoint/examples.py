@@ -14,6 +14,7 @@ from counterpoint import columns
 from counterpoint.config import FeaturesConfig
 from counterpoint.point_in_time import EARLIER, FeatureSource, PlainFeatures, lookup
 from counterpoint.splits import FITS, Fit, fit_events
+from counterpoint.tables import Tables
 
 CUTS = pl.Schema(
     {
@@ -145,7 +146,8 @@ def join_plain(
         users: Canonical users.
         history_length: Longest history; the newest events stay.
     """
-    return attach(cuts, PlainFeatures(interactions, users, history_length))
+    tables = Tables(interactions, columns.ITEMS.to_frame(), users)
+    return attach(cuts, PlainFeatures(tables, history_length))
 
 
 def plain_examples(
@@ -181,7 +183,7 @@ def _spread(
     Returns:
         (M,) user indices, sorted, and (M,) positions, in random order within each user.
     """
-    per_user = min(per_user, -(-limit // max(1, np.count_nonzero(possible))))
+    per_user = min(per_user, -(-limit // max(1, int(np.count_nonzero(possible)))))
     count = np.minimum(possible, per_user)
     user = np.repeat(np.arange(len(possible)), count)
     part = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)

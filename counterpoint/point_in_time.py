@@ -6,7 +6,7 @@ data.
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import pyarrow as pa
 from counterpoint import columns
 from counterpoint.errors import DataError
 from counterpoint.histories import VISIBLE_AFTER_US
+from counterpoint.tables import Tables
 
 EARLIER: Final = "earlier"
 """Number of the user's events before the instant, as counted when the request was made."""
@@ -38,8 +39,10 @@ LISTS: Final = [name for name, dtype in USER_FEATURES.items() if dtype.is_nested
 class FeatureSource(Protocol):
     """Where the examples' features come from."""
 
-    history_length: int
-    """Longest history it returns."""
+    @property
+    def history_length(self) -> int:
+        """Longest history it returns."""
+        ...
 
     def historical(self, requests: pl.DataFrame) -> pl.DataFrame:
         """Answer REQUESTS (distinct user and instant) with the same rows and USER_FEATURES.
@@ -49,25 +52,35 @@ class FeatureSource(Protocol):
         """
         ...
 
+    def item_profiles(self, ids: pl.Series) -> pl.DataFrame:
+        """Return columns.ITEMS of these items, nulls where nothing is known about one."""
+        ...
+
+    def user_profiles(self, ids: pl.Series) -> pl.DataFrame:
+        """Return columns.USERS of these users, nulls where nothing is known about one."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return what names the source and its version, for features.json."""
+        ...
+
 
 @dataclass(frozen=True)
 class PlainFeatures:
     """The in-process feature source: ``counterpoint fit``, benchmarks, and the tests' oracle.
 
     Attributes:
-        interactions: Ordered interactions.
-        users: Canonical users.
+        tables: Canonical tables with ordered interactions.
         history_length: Longest history; the newest events stay.
     """
 
-    interactions: pl.DataFrame
-    users: pl.DataFrame
+    tables: Tables
     history_length: int
 
     def historical(self, requests: pl.DataFrame) -> pl.DataFrame:
         """See FeatureSource."""
         visible_from = pl.col(columns.TIMESTAMP).dt.offset_by(f"{VISIBLE_AFTER_US}us")
-        visible = self.interactions.select(
+        visible = self.tables.interactions.select(
             columns.USER,
             visible_from,
             visible_from.dt.epoch("us").alias(columns.HISTORY_UNTIL),
@@ -83,7 +96,7 @@ class PlainFeatures:
                 check_sortedness=False,
             )
             .join(
-                self.users.select(columns.USER, pl.col(columns.ATTRIBUTES).fill_null([])),
+                self.tables.users.select(*columns.USERS),
                 on=columns.USER,
                 how="left",
                 maintain_order="left",
@@ -91,11 +104,29 @@ class PlainFeatures:
         )
         length = found["_count"].fill_null(0).clip(upper_bound=self.history_length)
         lists = histories_ending(
-            self.interactions, found["_event"].fill_null(0).to_numpy(), length.to_numpy()
+            self.tables.interactions, found["_event"].fill_null(0).to_numpy(), length.to_numpy()
         )
         return found.hstack(lists).select(
             *REQUESTS, *(pl.col(name).cast(dtype) for name, dtype in USER_FEATURES.items())
         )
+
+    def item_profiles(self, ids: pl.Series) -> pl.DataFrame:
+        """See FeatureSource."""
+        return _profiles(self.tables.items, ids, columns.ITEMS)
+
+    def user_profiles(self, ids: pl.Series) -> pl.DataFrame:
+        """See FeatureSource."""
+        return _profiles(self.tables.users, ids, columns.USERS)
+
+    def describe(self) -> dict[str, Any]:
+        """See FeatureSource."""
+        return {"source": "in process"}
+
+
+def _profiles(table: pl.DataFrame, ids: pl.Series, schema: pl.Schema) -> pl.DataFrame:
+    key = next(iter(schema))
+    wanted = pl.DataFrame({key: ids})
+    return wanted.join(table, on=key, how="left", maintain_order="left").select(*schema)
 
 
 def histories_ending(
