@@ -23,8 +23,9 @@ def summarise(judged: Mapping[str, Judged], task: Task, config: EvaluateConfig) 
     """Compare ``model`` with every other method.
 
     Returns:
-        JSON-ready: ``users``, ``targets``, ``candidates``, ``k``, ``primary``, ``metrics`` (direction),
-        ``methods`` (method -> metric -> value), ``intervals`` (method -> metric -> interval),
+        JSON-ready: ``users``, ``targets``, ``candidates``, ``k``, ``primary``, ``confidence``,
+        ``metrics`` (direction), ``methods`` (method -> metric -> value),
+        ``intervals`` (method -> metric -> interval),
         ``comparisons`` (other -> metric -> interval of model minus other), ``slices``.
     """
     model = judged[MODEL]

@@ -29,9 +29,9 @@ PAGE = """<!doctype html>
  max-height: 24rem; font-size: .82rem }
 </style>
 <h1>Evaluation: {{ primary }}@{{ e.k }} {{ e.methods.model[e.primary] | figure }}</h1>
-<p>{{ e.users }} test users, {{ e.targets }} targets, {{ e.candidates }} candidates each; items a user
- has met before are never recommended. Intervals: {{ "%.0f" | format(100 * e.confidence) }}% paired
- bootstrap over users.{% if protocol %} Split: {{ protocol }}.{% endif %}</p>
+<p>{{ e.users }} test users, {{ e.targets }} targets, {{ e.candidates }} candidates each; items a
+ user has met before are never recommended. Intervals: {{ "%.0f" | format(100 * e.confidence) }}%
+ paired bootstrap over users.{% if protocol %} Split: {{ protocol }}.{% endif %}</p>
 <h2>Methods</h2>
 <div class="scroll"><table><tr><th class="name">metric<th class="name">better
 {% for name in order %}<th class="{{ name }}">{{ name }}{% endfor %}</tr>
