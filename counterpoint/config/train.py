@@ -10,8 +10,9 @@ from counterpoint.config.base import Section
 class EncoderConfig(Section):
     """The language model that encodes item text."""
 
-    model: str = "all-MiniLM-L6-v2"
-    """Named weights of counterpoint/assets.py, a local folder, or a model name on a hub."""
+    model: str | None = "all-MiniLM-L6-v2"
+    """Named weights of counterpoint/assets.py, a local folder, or a model name on a hub; null
+    trains without text."""
 
     max_tokens: int = Field(default=64, ge=4)
     batch_size: int = Field(default=64, ge=1)
@@ -59,12 +60,15 @@ class FitConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto``: bfloat16 autocast on GPUs, float32 on CPUs."""
 
+    history_length: int = Field(default=512, ge=1)
+    """Newest events of a history that the model reads, in training and in service."""
+
     threads: int = Field(default=1, ge=0)
     """Threads of torch; 0 leaves torch's default. One is fastest on a shared small machine."""
 
 
 class LinearConfig(Section):
-    """CEASE: EASE whose Gram matrix is widened by a text kernel, with denoising (EDLAE) diagonal."""
+    """CEASE: EASE with a text kernel in its Gram matrix and a denoising (EDLAE) diagonal."""
 
     l2: float = Field(default=200.0, gt=0)
     dropout: float = Field(default=0.33, ge=0, lt=1)
@@ -93,6 +97,33 @@ class FusionConfig(Section):
 
     fallback_tower_weight: float = Field(default=1.0, ge=0)
 
+    normalisations: tuple[Literal["all", "top"], ...] = ("all", "top")
+    """Grid: scores standardised per user over all unseen items, or each scorer's best 200."""
+
+    max_valid_users: int = Field(default=2000, ge=1)
+    """A random sample of this many validation users bounds the cost of the choices."""
+
+
+class PriorConfig(Section):
+    """Popularity and attributes, for users whose history says little."""
+
+    half_lives: tuple[float | None, ...] = (None, 90.0, 30.0, 7.0)
+    """Grid of half-lives of the popularity in days (null: none), chosen on validation."""
+
+    weights: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)
+    """Grid of weights beside the tower and the linear part, chosen on validation; the weight is for
+    a history of one positive and falls as 2 / (1 + positives)."""
+
+    fallback_weight: float = Field(default=0.5, ge=0)
+    shrinkage: float = Field(default=500.0, gt=0)
+    """Pseudo-positives that pull the item shares of an attribute towards the overall ones."""
+
+    min_users: int = Field(default=5, ge=1)
+    """An attribute of fewer users is not used."""
+
+    max_attributes: int = Field(default=256, ge=1)
+    """Only the most frequent attributes are used."""
+
 
 class ColdConfig(Section):
     """Kernel-ridge extension to items without interactions."""
@@ -100,6 +131,10 @@ class ColdConfig(Section):
     ridge: float = Field(default=5.0, gt=0)
     attribute_weight: float = Field(default=0.5, ge=0)
     boost: float = 1.0
+    """Added to the scores of items without interactions, in standard deviations of a scorer."""
+
+    max_attributes: int = Field(default=512, ge=0)
+    """Only the most frequent item attributes are used."""
 
 
 class TrainConfig(Section):
@@ -113,5 +148,6 @@ class TrainConfig(Section):
     fit: FitConfig = FitConfig()
     linear: LinearConfig = LinearConfig()
     fusion: FusionConfig = FusionConfig()
+    prior: PriorConfig = PriorConfig()
     cold: ColdConfig = ColdConfig()
     seed: int = 0

@@ -1,1 +1,6 @@
-"""The language model: text in, vectors out."""
+"""The language model that turns text into vectors."""
+
+from counterpoint.encoder.backbone import TextTower
+from counterpoint.encoder.vectors import TextEncoder
+
+__all__ = ["TextEncoder", "TextTower"]

@@ -1,0 +1,103 @@
+"""Checkpoints of a training run: safetensors and JSON, written atomically, no pickle."""
+
+import dataclasses
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from counterpoint.trainer import Curves
+
+logger = logging.getLogger(__name__)
+
+FILE = "checkpoint.safetensors"
+
+
+def save(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    curves: "Curves",
+) -> None:
+    """Write one file with everything a resumed run needs; the former one stays until it is done.
+
+    Args:
+        folder: Of the checkpoint.
+        step: Steps done.
+        model: Its parameters are stored.
+        optimizer: Its moments are stored.
+        schedule: Its position is stored.
+        curves: Scalars so far.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {f"model.{n}": p.data for n, p in model.named_parameters()}
+    for number, moments in state["state"].items():
+        for name, value in moments.items():
+            tensors[f"optimizer.{number}.{name}"] = torch.as_tensor(value)
+    metadata = {
+        "step": step,
+        "groups": state["param_groups"],
+        "schedule": _plain(schedule.state_dict()),
+        "curves": dataclasses.asdict(curves),
+    }
+    temporary = folder / f".{FILE}.{os.getpid()}"
+    save_file(
+        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()},
+        temporary,
+        metadata={"state": json.dumps(metadata)},
+    )
+    os.replace(temporary, folder / FILE)
+
+
+def resume(
+    folder: Path | None,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    curves: "Curves",
+) -> int:
+    """Restore everything in place and return the number of steps done; 0 without a checkpoint."""
+    path = folder / FILE if folder else None
+    if path is None or not path.is_file():
+        return 0
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = json.loads(stored.metadata()["state"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        logger.warning("Checkpoint %s is damaged (%s): training starts anew", path, error)
+        return 0
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[f"model.{name}"])
+    moments: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        part, _, rest = key.partition(".")
+        if part == "optimizer":
+            number, _, name = rest.partition(".")
+            moments.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": metadata["groups"]})
+    schedule.load_state_dict(metadata["schedule"])
+    for name, values in metadata["curves"].items():
+        setattr(curves, name, values)
+    logger.info("Training continues at step %d from %s", metadata["step"], path)
+    return int(metadata["step"])
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """Keep what JSON can hold; the rest is rebuilt by the constructor."""
+    return {
+        key: value
+        for key, value in state.items()
+        if isinstance(value, int | float | str | bool | list) or value is None
+    }

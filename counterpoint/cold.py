@@ -1,0 +1,119 @@
+"""Kernel-ridge extension of any scorer to items nobody has interacted with.
+
+A user's scores of the warm items are regressed on item features (text vector and attributes); the
+regression is read off at the features of the cold items. In its primal form this is one (N, F)
+map per model, so serving a new item needs nothing but its features:
+
+    W = Phi_warm (Phi_warm' Phi_warm + ridge I)^-1          theta_u = (s_u - mean(s_u)) W
+    score(u, cold) = mean(s_u) + theta_u . phi_cold + boost
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from counterpoint.config.train import ColdConfig
+
+
+def attribute_vocabulary(attributes: Sequence[Sequence[str]], *, max_tokens: int) -> list[str]:
+    """Return the item attribute tokens that at least two items share, most frequent first."""
+    count = Counter(token for tokens in attributes for token in set(tokens))
+    shared = [token for token, items in count.items() if items > 1]
+    return sorted(shared, key=lambda token: (-count[token], token))[:max_tokens]
+
+
+def item_features(
+    text: npt.NDArray[np.float32],
+    attributes: Sequence[Sequence[str]],
+    vocabulary: Sequence[str],
+    config: ColdConfig,
+) -> npt.NDArray[np.float32]:
+    """Return (N, F) features whose inner products are the kernel.
+
+    ``<phi_i, phi_j> = cosine of the texts + attribute_weight * cosine of the attributes``. A row of
+    zeros means that nothing is known about the item.
+
+    Args:
+        text: (N, T) unit vectors or zeros.
+        attributes: N lists of tokens.
+        vocabulary: The A tokens that count; F = T + A.
+        config: The weight.
+    """
+    place = {token: index for index, token in enumerate(vocabulary)}
+    owned = np.zeros((len(text), len(vocabulary)), dtype=np.float32)
+    for row, tokens in enumerate(attributes):
+        owned[row, [place[token] for token in tokens if token in place]] = 1.0
+    owned /= np.maximum(np.linalg.norm(owned, axis=1, keepdims=True), 1e-12)
+    return np.concatenate([text, np.float32(config.attribute_weight**0.5) * owned], axis=1)
+
+
+def ridge_map(
+    features: npt.NDArray[np.float32], warm: npt.NDArray[np.bool_], ridge: float
+) -> npt.NDArray[np.float32]:
+    """Return W as (N, F) with zero rows for the cold items.
+
+    Args:
+        features: (N, F).
+        warm: (N,) items with positive interactions.
+        ridge: Strength of the ridge.
+    """
+    known = features[warm].astype(np.float64)
+    system = known.T @ known + ridge * np.eye(features.shape[1])
+    out = np.zeros(features.shape, dtype=np.float32)
+    if features.shape[1] and warm.any():
+        out[warm] = np.linalg.solve(system, known.T).T
+    return out
+
+
+class ColdExtension(nn.Module):
+    """Replaces the scores of cold items and appends those of items added after training.
+
+    Args:
+        warm: (N0,) bool, the items the scorers know from interactions.
+        ridge_map: (N0, F).
+        features: (N, F) of all items; those from N0 on were added after training.
+        boost: Added to cold scores.
+    """
+
+    warm: Tensor
+    ridge_map: Tensor
+    features: Tensor
+    cold_features: Tensor
+    column: Tensor
+
+    def __init__(self, warm: Tensor, ridge_map: Tensor, features: Tensor, *, boost: float) -> None:
+        super().__init__()
+        self.boost = boost
+        self.n_scored, self.n_items = n_scored, n_items = len(warm), len(features)
+        cold = torch.ones(n_items, dtype=torch.bool)
+        cold[:n_scored] = ~warm
+        described = cold & (features != 0).any(1)
+        # Where each item's score is found in [scorers | predicted | lowest].
+        column = torch.arange(n_items)
+        column[described] = n_scored + torch.arange(int(described.sum()))
+        column[cold & ~described] = n_scored + int(described.sum())
+        self.all_warm = not bool(cold.any())
+        self.register_buffer("warm", warm)
+        self.register_buffer("ridge_map", ridge_map)
+        self.register_buffer("features", features)
+        self.register_buffer("cold_features", features[described], persistent=False)
+        self.register_buffer("column", column, persistent=False)
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Return (B, N) scores from (B, N0) scores whose cold columns mean nothing.
+
+        Cold items without any feature score below every warm item.
+        """
+        if self.all_warm:
+            return scores
+        warm = self.warm.to(scores.dtype)
+        mean = (scores * warm).sum(-1, keepdim=True) / warm.sum().clamp(min=1.0)
+        theta = torch.matmul((scores - mean) * warm, self.ridge_map)
+        predicted = mean + torch.matmul(theta, self.cold_features.T) + self.boost
+        lowest = torch.where(self.warm, scores, torch.inf).amin(-1, keepdim=True)
+        lowest = torch.where(torch.isfinite(lowest), lowest, 0.0) - 1.0
+        return torch.cat([scores, predicted, lowest], dim=-1).index_select(1, self.column)

@@ -1,0 +1,118 @@
+"""Text vectors with a cache: a text is encoded once per set of weights."""
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from counterpoint.config.train import EncoderConfig
+from counterpoint.encoder.backbone import load_backbone, weights_hash
+from counterpoint.errors import ConfigError
+from counterpoint.progress import track
+
+logger = logging.getLogger(__name__)
+
+
+class TextEncoder:
+    """Encodes texts into unit vectors; equal texts share one vector.
+
+    Attributes:
+        module: (input_ids, attention_mask) -> (B, D); what export writes as ``item_encoder``.
+        tokenizer: The tokenizer of the backbone.
+        dim: D.
+        weights_sha256: Identifies the weights in the cache and in model.json.
+    """
+
+    def __init__(self, config: EncoderConfig, *, device: str = "cpu") -> None:
+        self.config = config
+        self.cache = Path(config.cache)
+        self.device = device
+        if config.model is None:
+            raise ConfigError(["train.encoder.model is null: there is no encoder to load."])
+        self.module, self.tokenizer = load_backbone(config.model, self.cache)
+        self.module.to(device)
+        self.weights_sha256 = weights_hash(self.module)
+        self.dim = self.module.dim
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return (N, D) unit vectors; an empty text gives a zero vector."""
+        distinct = sorted({text for text in texts if text})
+        vectors = np.zeros((len(distinct), self.dim), dtype=np.float32)
+        known = self._read_cache()
+        missing = []
+        for row, text in enumerate(distinct):
+            vector = known.get(_digest(text))
+            if vector is None:
+                missing.append(row)
+            else:
+                vectors[row] = vector
+        if missing:
+            vectors[missing] = self._compute([distinct[row] for row in missing])
+            known |= {_digest(distinct[row]): vectors[row] for row in missing}
+            self._write_cache(known)
+        rows = {text: row for row, text in enumerate(distinct)}
+        out = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for index, text in enumerate(texts):
+            if text:
+                out[index] = vectors[rows[text]]
+        return out
+
+    def _compute(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        # Batches of similar length waste little on padding.
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        size = self.config.batch_size
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        out = np.zeros((len(texts), self.dim), dtype=np.float32)
+        with torch.inference_mode():
+            for batch in track(batches, "Encode item texts"):
+                tokens = self.tokenizer(
+                    [texts[index] for index in batch],
+                    padding=True,
+                    truncation=True,
+                    max_length=self.config.max_tokens,
+                    return_tensors="pt",
+                ).to(self.device)
+                out[batch] = self.module(tokens["input_ids"], tokens["attention_mask"]).cpu()
+        return out
+
+    @property
+    def _path(self) -> Path:
+        key = f"{self.weights_sha256[:16]}-{self.config.max_tokens}"
+        return self.cache / "vectors" / f"{key}.safetensors"
+
+    def _read_cache(self) -> dict[str, npt.NDArray[np.float32]]:
+        if not self._path.is_file():
+            return {}
+        try:
+            stored = load_file(self._path)
+        except (SafetensorError, OSError) as error:
+            logger.warning("Text vector cache %s is damaged (%s): encoding anew", self._path, error)
+            return {}
+        keys = stored["keys"].tobytes()
+        return {
+            keys[row * 32 : row * 32 + 32].hex(): vector
+            for row, vector in enumerate(stored["vectors"])
+        }
+
+    def _write_cache(self, known: dict[str, npt.NDArray[np.float32]]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        tensors: dict[str, npt.NDArray] = {
+            "keys": np.frombuffer(bytes.fromhex("".join(known)), dtype=np.uint8).copy(),
+            "vectors": np.stack(list(known.values())),
+        }
+        handle, name = tempfile.mkstemp(dir=self._path.parent, suffix=".tmp")
+        os.close(handle)
+        save_file(tensors, name)
+        os.replace(name, self._path)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,200 @@
+"""The parts of a recommender, each fitted on the events of one fit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import scipy.sparse as sp
+import torch
+
+from counterpoint import columns, plugins, prior, splits, towers, trainer
+from counterpoint.batches import read_examples
+from counterpoint.choices import Choices
+from counterpoint.cold import ColdExtension, ridge_map
+from counterpoint.config.train import TrainConfig
+from counterpoint.graph import RecommenderModule, TowerScorer
+from counterpoint.histories import Histories, from_events
+from counterpoint.item_catalogue import ItemCatalogue
+from counterpoint.linear import Gram, LinearScorer, gram, solve
+from counterpoint.objectives._objective import ObjectiveContext
+from counterpoint.prior import PriorScorer
+from counterpoint.propagation import co_occurrence_neighbours
+
+OBJECTIVES = "counterpoint.objectives"
+
+ITEM_CHUNK = 8192
+"""Item vectors computed at once when a fit is finished."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one fit learns from.
+
+    Attributes:
+        name: ``choose`` or ``final``.
+        train: Histories of the users in the fit's events.
+        liked: (U, N) positives, each pair once.
+        popularity: (N,) users who liked each item.
+        gram: Statistics of the linear part.
+    """
+
+    name: splits.Fit
+    train: Histories
+    liked: sp.csr_matrix
+    popularity: npt.NDArray[np.float32]
+    gram: Gram
+
+    @property
+    def warm(self) -> npt.NDArray[np.bool_]:
+        """(N,) items with a positive interaction."""
+        return self.popularity > 0
+
+
+def prepare(
+    interactions: pl.DataFrame,
+    catalogue: ItemCatalogue,
+    profiles: Mapping[str, Sequence[str]],
+    name: splits.Fit,
+    config: TrainConfig,
+) -> Fold:
+    """Gather what one fit may learn from.
+
+    Args:
+        interactions: Ordered interactions with ``fold``.
+        catalogue: All items.
+        profiles: user id -> attribute tokens.
+        name: Which fit.
+        config: Bounds of the linear part.
+    """
+    events = splits.fit_events(interactions, name)
+    user_ids = events[columns.USER].unique().sort().to_list()
+    train = from_events(events, catalogue.index, user_ids=user_ids, attributes=dict(profiles))
+    liked = train.matrix(len(catalogue), positive_only=True)
+    popularity = np.asarray(liked.sum(0), dtype=np.float32).ravel()
+    return Fold(name, train, liked, popularity, gram(liked, catalogue.text, config.linear))
+
+
+def fit_linear(
+    fold: Fold, n_items: int, text_weight: float, recency: float, config: TrainConfig
+) -> LinearScorer:
+    """Solve the linear part."""
+    return LinearScorer(
+        torch.from_numpy(fold.gram.items),
+        torch.from_numpy(solve(fold.gram, text_weight, config.linear)),
+        n_items=n_items,
+        recency=recency,
+        decay=config.linear.decay,
+    )
+
+
+def fit_prior(
+    fold: Fold, n_items: int, tokens: list[str], half_life_days: float | None, config: TrainConfig
+) -> PriorScorer:
+    """Count popularity and attribute shares."""
+    found = prior.fit(
+        fold.train,
+        n_items,
+        tokens=tokens,
+        half_life_days=half_life_days,
+        shrinkage=config.prior.shrinkage,
+    )
+    return PriorScorer(torch.from_numpy(found.base), torch.from_numpy(found.shift))
+
+
+def fit_towers(
+    fold: Fold,
+    examples: pl.DataFrame,
+    catalogue: ItemCatalogue,
+    config: TrainConfig,
+    *,
+    checkpoint: Path | None,
+    tensorboard: Path | None,
+) -> tuple[TowerScorer, trainer.TrainingResult]:
+    """Train the towers and compute all item vectors once.
+
+    Args:
+        fold: What the fit may learn from.
+        examples: columns.EXAMPLES of this fit.
+        catalogue: All items.
+        config: Towers, objectives, optimisation.
+        checkpoint: Folder to write to and resume from.
+        tensorboard: Folder of the event file.
+    """
+    index, weight = co_occurrence_neighbours(fold.liked, config.tower.neighbours)
+    popularity = torch.from_numpy(fold.popularity)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = towers.build(
+            torch.from_numpy(catalogue.text),
+            popularity,
+            (torch.from_numpy(index), torch.from_numpy(weight)),
+            config.tower,
+        )
+    context = ObjectiveContext(popularity, len(catalogue) <= config.fit.max_full_softmax_items)
+    result = trainer.train(
+        model,
+        objectives(config, context),
+        read_examples(examples, catalogue.index, length=config.fit.history_length),
+        config.fit,
+        seed=config.seed,
+        checkpoint=checkpoint,
+        tensorboard=tensorboard,
+        what=f"Train towers ({fold.name})",
+    )
+    return finish(model), result
+
+
+def objectives(
+    config: TrainConfig, context: ObjectiveContext
+) -> dict[str, trainer.WeightedObjective]:
+    """Build the configured objectives.
+
+    Raises:
+        ConfigError: Unknown objective; the message lists the known ones.
+        ValidationError: An option is unknown or out of range.
+    """
+    built = {}
+    for name, options in config.objectives.items():
+        plugin = plugins.load(OBJECTIVES, name)
+        settings = plugin.Config.model_validate(options)
+        built[name] = (settings.weight, plugin.build(settings, context))
+    return built
+
+
+def finish(model: towers.TwoTower) -> TowerScorer:
+    """Return the served form: item vectors computed, divided by the temperature."""
+    model = model.cpu().eval()
+    with torch.no_grad():
+        everything = torch.arange(model.n_items)
+        parts = [model.item(chunk) for chunk in everything.split(ITEM_CHUNK)]
+        vectors = torch.cat([vectors for vectors, _ in parts])
+        bias = torch.cat([bias for _, bias in parts])
+        vectors = vectors * torch.exp(-model.log_temperature)
+    return TowerScorer(model.user.requires_grad_(False), vectors, bias)
+
+
+def assemble(
+    fold: Fold,
+    catalogue: ItemCatalogue,
+    tower: TowerScorer,
+    choices: Choices,
+    tokens: list[str],
+    config: TrainConfig,
+) -> RecommenderModule:
+    """Put the fitted parts together with the chosen settings."""
+    n_items = len(catalogue)
+    return RecommenderModule(
+        tower,
+        fit_linear(fold, n_items, choices.text_weight, choices.recency, config),
+        fit_prior(fold, n_items, tokens, choices.half_life_days, config),
+        ColdExtension(
+            torch.from_numpy(fold.warm),
+            torch.from_numpy(ridge_map(catalogue.features, fold.warm, config.cold.ridge)),
+            torch.from_numpy(catalogue.features),
+            boost=config.cold.boost,
+        ),
+        choices.fusion(),
+    ).eval()

@@ -1,0 +1,216 @@
+"""The recommender as one torch module: its forward is the contract of the ONNX graph.
+
+Evaluation, batch recommendation and serving all run this code, so what is evaluated is served.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from counterpoint.cold import ColdExtension
+from counterpoint.fusion import TOP, FusionWeights, fuse, standardise
+from counterpoint.linear import LinearScorer
+from counterpoint.prior import PriorScorer
+from counterpoint.towers import UserTower
+
+REASONS = 3
+POSITIVE_KIND = 1
+OTHER_KIND = 2
+
+
+class TowerScorer(nn.Module):
+    """Finished towers: the user tower with precomputed item vectors.
+
+    Args:
+        user: The user tower.
+        vectors: (N0, d) unit item vectors divided by the temperature.
+        bias: (N0,).
+    """
+
+    vectors: Tensor
+    bias: Tensor
+
+    def __init__(self, user: UserTower, vectors: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.user = user
+        self.register_buffer("vectors", vectors)
+        self.register_buffer("bias", bias)
+
+    def forward(
+        self, items: Tensor, age: Tensor, positive: Tensor, other: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return (B, N0) scores and the (P, B, L) pool weights of the history."""
+        users, weights = self.user.padded(items, age, positive, other)
+        return torch.matmul(users, self.vectors.T) + self.bias, weights
+
+    def contributions(self, items: Tensor, weights: Tensor, winners: Tensor) -> Tensor:
+        """Return (B, L, K): linearised share of each history event in the winners' scores.
+
+        The residual MLP and the norm of the user vector are left out: they are common to all
+        events, so the order of the events by their linear share is what is shown.
+
+        Args:
+            items: (B, L).
+            weights: (P, B, L) pool weights.
+            winners: (B, K).
+        """
+        dim = self.vectors.shape[1]
+        events = self.user.history(items)  # (B, L, d)
+        targets = self.vectors[winners]  # (B, K, d)
+        total = torch.zeros_like(torch.matmul(events, targets.transpose(1, 2)))
+        for pool in range(self.user.n_pools):
+            mix = self.user.mix.weight[:, pool * dim : (pool + 1) * dim]
+            pulled = torch.matmul(targets, mix)  # (B, K, d)
+            share = torch.matmul(events, pulled.transpose(1, 2))
+            total = total + weights[pool].unsqueeze(2) * share
+        return total
+
+
+class Parts(NamedTuple):
+    """The scorers of one user batch, standardised, and what explains them."""
+
+    fused: Tensor
+    linear_factor: Tensor
+    tower_factor: Tensor
+    pool_weights: Tensor
+    linear_weight: Tensor
+    items: Tensor
+    counted: Tensor
+
+
+class RecommenderModule(nn.Module):
+    """History, profile and exclusions in; ids, scores and reasons out.
+
+    Args:
+        tower: Finished towers over N0 items.
+        linear: Linear part over N0 items.
+        prior: Prior over N0 items.
+        cold: Extension from N0 to N items.
+        weights: Of the fusion.
+        max_k: Longest list returned.
+    """
+
+    def __init__(
+        self,
+        tower: TowerScorer,
+        linear: LinearScorer,
+        prior: PriorScorer,
+        cold: ColdExtension,
+        weights: FusionWeights,
+        *,
+        max_k: int = 100,
+    ) -> None:
+        super().__init__()
+        self.tower = tower
+        self.linear = linear
+        self.prior = prior
+        self.cold = cold
+        self.weights = weights
+        self.max_k = max_k
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.cold.n_items
+
+    def parts(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Parts:
+        """Return the fused (B, N0) scores and their ingredients."""
+        n_scored = self.cold.n_scored
+        # Items added after training are excluded and shown, but the scorers never met them.
+        known = (history > 0) & (history <= n_scored)
+        items = torch.where(known, history - 1, 0)
+        positive = known & (kind == POSITIVE_KIND)
+        other = known & (kind == OTHER_KIND)
+        counted = positive & ~_repeated_later(history, positive)
+
+        seen = _marked(torch.where(known, history, 0), n_scored)
+        eligible = self.cold.warm & ~seen
+
+        how, best = self.weights.normalisation, min(TOP, n_scored)
+        linear_weight = self.linear.event_weight(age) * counted.to(age.dtype)
+        linear, linear_factor = standardise(self.linear(items, linear_weight), eligible, how, best)
+        scores, pool_weights = self.tower(items, age, positive, other)
+        tower, tower_factor = standardise(scores, eligible, how, best)
+        prior, _ = standardise(self.prior(profile), eligible, how, best)
+        positives = positive.to(age.dtype).sum(-1, keepdim=True)
+        fused = fuse(linear, tower, prior, positives, self.weights)
+        return Parts(
+            fused, linear_factor, tower_factor, pool_weights, linear_weight, items, counted
+        )
+
+    def scores(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Tensor:
+        """Return (B, N) scores of all items, nothing excluded."""
+        return self.cold(self.parts(history, age, kind, profile).fused)
+
+    def forward(
+        self,
+        history: Tensor,
+        history_age: Tensor,
+        history_kind: Tensor,
+        profile: Tensor,
+        exclude: Tensor,
+        k: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Recommend.
+
+        Args:
+            history: (B, L) int64 one-based items, oldest first, 0 = padding on the right.
+            history_age: (B, L) float32 number of the user's positives later than the event.
+            history_kind: (B, L) int64: 0 padding, 1 positive, 2 not positive.
+            profile: (B, P) float32 multi-hot of the profile vocabulary.
+            exclude: (B, X) int64 one-based items, 0 = padding; the history is always excluded too.
+            k: (B, 1) int64; the greatest of the batch is used, up to ``max_k``.
+
+        Returns:
+            item: (B, K) int64 one-based, best first; 0 where fewer than K items are left.
+            score: (B, K) float32; 0 where item is 0.
+            reason: (B, K, 3) int64 one-based positions in ``history`` of the positives that
+            contributed most, most first; 0 = none.
+        """
+        # Three columns of padding: shorter histories still have three places to point at.
+        history, kind = (_pad(x, REASONS) for x in (history, history_kind))
+        age = _pad(history_age, REASONS)
+        parts = self.parts(history, age, kind, profile)
+        scores = self.cold(parts.fused)
+
+        banned = torch.cat([history, exclude], dim=1)
+        ranked = torch.where(_marked(banned, self.n_items), -torch.inf, scores)
+        top = torch.topk(ranked, min(self.max_k, self.n_items), dim=-1)
+        wanted = k.max()
+        score, winner = top.values[:, :wanted], top.indices[:, :wanted]
+        valid = score > -torch.inf
+        item = torch.where(valid, winner + 1, 0)
+        return item, torch.where(valid, score, 0.0), self.reasons(parts, winner, valid)
+
+    def reasons(self, parts: Parts, winner: Tensor, valid: Tensor) -> Tensor:
+        """Return (B, K, 3) one-based positions of the greatest positive contributions."""
+        scored = winner < self.cold.n_scored
+        inside = torch.where(scored, winner, 0)
+        linear = self.linear.contributions(parts.items, parts.linear_weight, inside)
+        tower = self.tower.contributions(parts.items, parts.pool_weights, inside)
+        share = (self.weights.linear * parts.linear_factor).unsqueeze(2) * linear
+        share = share + (self.weights.tower * parts.tower_factor).unsqueeze(2) * tower
+        shown = parts.counted.unsqueeze(2) & (valid & scored & self.cold.warm[inside]).unsqueeze(1)
+        share = torch.where(shown, share, -torch.inf).transpose(1, 2)  # (B, K, L)
+        best = torch.topk(share, REASONS, dim=-1)
+        return torch.where(best.values > 0, best.indices + 1, 0)
+
+
+def _marked(items: Tensor, n_items: int) -> Tensor:
+    """(B, N) bool: which items occur in the (B, M) one-based list; 0 is padding."""
+    # In float32, for the scatter of booleans has no ONNX form.
+    marks = torch.zeros_like(items[:, :1]).to(torch.float32).expand(-1, n_items + 1)
+    return marks.scatter(1, items, 1.0)[:, 1:] > 0.0
+
+
+def _pad(values: Tensor, columns: int) -> Tensor:
+    return torch.cat([values, values.new_zeros(values.shape[0], columns)], dim=1)
+
+
+def _repeated_later(history: Tensor, positive: Tensor) -> Tensor:
+    """(B, L) bool: a later positive event has the same item, so this one does not count."""
+    same = (history.unsqueeze(2) == history.unsqueeze(1)) & positive.unsqueeze(1)
+    places = torch.cumsum(torch.ones_like(history), dim=1)
+    later = places.unsqueeze(1) > places.unsqueeze(2)  # (B, L, L): column after row
+    return (same & later).any(-1)

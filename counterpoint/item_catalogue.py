@@ -1,0 +1,88 @@
+"""All items of a training run with what is known about them."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from counterpoint import columns, tables
+from counterpoint.cold import attribute_vocabulary, item_features
+from counterpoint.config.train import TrainConfig
+from counterpoint.errors import DataError
+from counterpoint.text import item_texts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ItemCatalogue:
+    """All items, known by a table or by an interaction, with what is known about them.
+
+    Attributes:
+        items: (N,) canonical rows in index order.
+        index: item id -> index.
+        text: (N, T) unit text vectors, zero where there is no text; T may be 0.
+        vocabulary: Item attribute tokens of the cold features.
+        features: (N, F) of cold.py.
+        encoder_sha256: Weights of the encoder, if there is one.
+    """
+
+    items: pl.DataFrame
+    index: dict[str, int]
+    text: npt.NDArray[np.float32]
+    vocabulary: list[str]
+    features: npt.NDArray[np.float32]
+    encoder_sha256: str | None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def describe(interactions: pl.DataFrame, items: pl.DataFrame, config: TrainConfig) -> ItemCatalogue:
+    """Collect the items of both tables and encode their text.
+
+    Args:
+        interactions: Canonical interactions.
+        items: Canonical items; of rows with one id the first counts.
+        config: Encoder and cold settings.
+
+    Raises:
+        DataError: There is no item at all.
+    """
+    known = tables.conform(items, columns.ITEMS, table="items").unique(
+        columns.ITEM, keep="first", maintain_order=True
+    )
+    only_met = (
+        interactions.select(columns.ITEM).unique().join(known, on=columns.ITEM, how="anti")
+    ).sort(columns.ITEM)
+    rows = pl.concat([known, tables.conform(only_met, columns.ITEMS, table="items")])
+    if rows.is_empty():
+        raise DataError(
+            "There are no items: the items and interactions tables are both empty. At least one "
+            "interaction is needed. Check what ingest and validation left of the data."
+        )
+    texts = item_texts(rows)
+    text = np.zeros((len(rows), 0), dtype=np.float32)
+    weights_sha256 = None
+    if config.encoder.model is None:
+        logger.info("Training without text: train.encoder.model is null")
+    elif not any(texts):
+        logger.info("Training without text: no item has a title, attributes or a description")
+    else:
+        # Heavy, and not needed for data without text.
+        from counterpoint.encoder import TextEncoder
+
+        encoder = TextEncoder(config.encoder)
+        text, weights_sha256 = encoder.encode(texts), encoder.weights_sha256
+    tokens = [list(found or ()) for found in rows[columns.ATTRIBUTES].to_list()]
+    vocabulary = attribute_vocabulary(tokens, max_tokens=config.cold.max_attributes)
+    return ItemCatalogue(
+        rows,
+        {item: place for place, item in enumerate(rows[columns.ITEM])},
+        text,
+        vocabulary,
+        item_features(text, tokens, vocabulary, config.cold),
+        weights_sha256,
+    )
