@@ -11,7 +11,7 @@ features    ``interactions`` (ordered, with ``fold``), ``items``, ``users``, ``e
 model       ``model.safetensors``, ``model.json``, ``items``, ``tensorboard/``, ``curves.json``
 evaluation  ``evaluation.json``, ``per_user.parquet``, ``report.html``
 onnx        ``recommender.onnx``, ``item_encoder/`` (``model.onnx``, tokenizer), ``contract.json``,
-            ``items``
+            ``items``, ``users.sqlite`` (histories and attributes of the known users)
 version     (registry) all that a served version needs: ``onnx/``, ``model/``, ``evaluation/``,
             ``reference/`` (monitoring snapshot), ``version.json``
 monitoring  ``verdict.json``, ``report.html``
@@ -47,6 +47,7 @@ REPORT: Final = "report.html"
 RECOMMENDER_ONNX: Final = "recommender.onnx"
 ITEM_ENCODER: Final = "item_encoder"
 ITEM_ENCODER_ONNX: Final = "model.onnx"
+USERS_SNAPSHOT: Final = "users.sqlite"
 CONTRACT: Final = "contract.json"
 
 VERSION: Final = "version.json"

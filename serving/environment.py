@@ -113,6 +113,6 @@ def _python_library(facts: dict[str, str]) -> Path | None:
         return None
     raise SetupError(
         f"The shared library of Python {facts['python']} ({library or 'libpython'}) is missing, "
-        f"and Triton's Python backend is linked with it. Install libpython{facts['python']} from the "
-        f"system's packages, or use a Python built with --enable-shared."
+        f"and Triton's Python backend is linked with it. Install libpython{facts['python']} from "
+        f"the system's packages, or use a Python built with --enable-shared."
     )

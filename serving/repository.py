@@ -19,9 +19,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 import counterpoint
 import serving
 from counterpoint import artifacts, columns, plugins
+from counterpoint.atomic import replaced_folder
 from counterpoint.errors import DataError
 from counterpoint.tables import read_json
-from serving.atomic import replaced_folder
 from serving.spec import BYTES, ModelSpec, Tensor
 
 Form = Literal["local", "cluster"]
@@ -46,9 +46,14 @@ RUNTIME_FILES = (
 _SHELL_SAFE = re.compile(r"[\w./+-]+", re.ASCII)
 
 
-def specs() -> dict[str, ModelSpec]:
-    """Return the specification of every served model by name."""
-    return {name: plugins.load(MODELS, name).SPEC for name in plugins.names(MODELS)}
+def specs(version: Path | None = None) -> dict[str, ModelSpec]:
+    """Return the specification of every served model by name, or of those a version has."""
+    found = {name: plugins.load(MODELS, name).SPEC for name in plugins.names(MODELS)}
+    return {
+        name: spec
+        for name, spec in found.items()
+        if version is None or spec.requires is None or (version / spec.requires).exists()
+    }
 
 
 def write(
@@ -73,7 +78,7 @@ def write(
     Raises:
         DataError: The version folder lacks a file.
     """
-    models = specs()
+    models = specs(version)
     wanted = {source for spec in models.values() for _, source in spec.files}
     wanted |= {spec.onnx for spec in models.values() if spec.onnx}
     missing = sorted(source for source in wanted if not (version / source).is_file())

@@ -12,8 +12,8 @@ import fsspec
 from filelock import FileLock
 from fsspec.implementations.local import LocalFileSystem
 
+from counterpoint.atomic import replace_file
 from counterpoint.errors import SetupError
-from serving.atomic import replace_file
 
 LOCK_SECONDS = 120.0
 _INCOMING = ".incoming-"

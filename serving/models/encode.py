@@ -14,10 +14,8 @@ SPEC = ModelSpec(
     inputs=(Tensor("text", BYTES, (1,), "Text of an item, as the `text` column of the items"),),
     outputs=(Tensor("vector", FLOAT32, (-1,), "Mean-pooled, L2-normalised text vector"),),
     max_batch_size=32,
-    files=(
-        ("tokenizer.json", "onnx/item_encoder/tokenizer.json"),
-        ("contract.json", "onnx/contract.json"),
-    ),
+    requires="onnx/item_encoder",
+    files=(("tokenizer.json", "onnx/item_encoder/tokenizer.json"),),
 )
 
 
@@ -25,15 +23,11 @@ class Runtime:
     """Tokenises with the tokenizer that the version was exported with."""
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
-        import json
-
         from tokenizers import Tokenizer
 
-        contract = json.loads((folder / "contract.json").read_text("utf-8"))
         self._call = call
+        # Truncation and padding are part of the file (counterpoint/stages/export.py).
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(int(contract["max_tokens"]))
-        self._tokenizer.enable_padding()
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
         """Encode the texts of each request."""

@@ -14,6 +14,7 @@ SPEC = ModelSpec(
     ),
     outputs=(Tensor("vector", FLOAT32, (-1,), "Mean-pooled, L2-normalised text vector"),),
     max_batch_size=32,
+    requires="onnx/item_encoder",
     onnx="onnx/item_encoder/model.onnx",
 )
 

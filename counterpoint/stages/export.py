@@ -1,0 +1,271 @@
+"""Stage export: the trained model as ONNX graphs, refused unless they answer as torch does."""
+
+import hashlib
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from counterpoint import artifacts, columns, histories, onnx_parity, user_snapshot
+from counterpoint.atomic import replaced_folder
+from counterpoint.config.serve import ExportConfig
+from counterpoint.errors import DataError
+from counterpoint.histories import Histories
+from counterpoint.recommender import Recommender
+from counterpoint.tables import write_json
+from counterpoint.text import item_texts
+from counterpoint.user_snapshot import StoredUser
+
+logger = logging.getLogger(__name__)
+
+TENSORS = {
+    "inputs": {
+        "history": "int64 [B, L]",
+        "history_age": "float32 [B, L]",
+        "history_kind": "int64 [B, L]",
+        "profile": "float32 [B, P]",
+        "exclude": "int64 [B, X]",
+        "k": "int64 [B, 1]",
+    },
+    "outputs": {
+        "item": "int64 [B, K]",
+        "score": "float32 [B, K]",
+        "reason": "int64 [B, K, 3]",
+    },
+}
+"""The graph `recommender`: meanings in counterpoint/graph.py."""
+
+_ENCODER_TEXTS = 32
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """Key figures of the stage.
+
+    Attributes:
+        parity_users: Users whose lists were compared with torch.
+        score_difference: Largest difference of scores.
+        swaps: Ranks at which an item of an equal score stands.
+        encoder_difference: Largest difference of item text vectors; none: trained without text.
+        stored_users: Users in the snapshot.
+        recommender_mb: Size of the graph in 10^6 bytes.
+        seconds: Duration.
+    """
+
+    parity_users: int
+    score_difference: float
+    swaps: int
+    encoder_difference: float | None
+    stored_users: int
+    recommender_mb: float
+    seconds: float
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Key figures."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> ExportResult:
+    """Write the ONNX graphs and what a served version needs beside them.
+
+    Args:
+        config: Opset, longest list, parity check.
+        model: Model folder of the train stage.
+        features: Features folder: real users for the check, and the snapshot of their histories.
+        onnx: Folder to write; replaced as a whole when everything is complete.
+
+    Raises:
+        DataError: The model folder is damaged or the encoder's weights are other ones.
+        QualityError: A graph answers otherwise than torch; names the worst user.
+    """
+    started = time.monotonic()
+    recommender = Recommender.load(model)
+    recommender.module.max_k = config.max_k
+    users = _users(features, recommender)
+    with replaced_folder(onnx) as folder:
+        graph = folder / artifacts.RECOMMENDER_ONNX
+        export_recommender(recommender, graph, opset=config.opset)
+        parity = onnx_parity.check_recommender(
+            graph,
+            recommender,
+            _sample(users, config.parity_users),
+            k=config.max_k,
+            tolerance=config.tolerance,
+        )
+        difference = _export_encoder(
+            recommender, pl.read_parquet(features / artifacts.ITEMS), folder, config
+        )
+        write_json(folder / artifacts.CONTRACT, contract(recommender, config, graph))
+        recommender.items.write_parquet(folder / artifacts.ITEMS)
+        stored = user_snapshot.write(
+            folder / artifacts.USERS_SNAPSHOT,
+            stored_users(users, recommender.settings.history_length),
+        )
+        size = graph.stat().st_size
+    result = ExportResult(
+        parity_users=parity.users,
+        score_difference=parity.score_difference,
+        swaps=parity.swaps,
+        encoder_difference=difference,
+        stored_users=stored,
+        recommender_mb=round(size / 1e6, 3),
+        seconds=round(time.monotonic() - started, 2),
+    )
+    logger.info("export: %s", result.figures)
+    return result
+
+
+def export_recommender(recommender: Recommender, path: Path, *, opset: int) -> None:
+    """Write the graph `recommender` with free batch, history, exclusion and list lengths."""
+    n_profile = len(recommender.settings.profile)
+    long = torch.int64
+    example = {
+        "history": torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=long),
+        "history_age": torch.zeros(2, 3),
+        "history_kind": torch.tensor([[2, 1, 0], [1, 0, 0]], dtype=long),
+        "profile": torch.zeros(2, max(1, n_profile)),
+        "exclude": torch.zeros(2, 2, dtype=long),
+        "k": torch.ones(2, 1, dtype=long),
+    }
+    free = {
+        "history": {0: "B", 1: "L"},
+        "history_age": {0: "B", 1: "L"},
+        "history_kind": {0: "B", 1: "L"},
+        "profile": {0: "B"},
+        "exclude": {0: "B", 1: "X"},
+        "k": {0: "B"},
+        "item": {0: "B", 1: "K"},
+        "score": {0: "B", 1: "K"},
+        "reason": {0: "B", 1: "K"},
+    }
+    outputs = list(TENSORS["outputs"])
+    _export(recommender.module, example, outputs, free, path, opset=opset)
+
+
+def contract(recommender: Recommender, config: ExportConfig, graph: Path) -> dict[str, Any]:
+    """Return what a caller of the graph must know."""
+    with graph.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "max_k": config.max_k,
+        "history_length": recommender.settings.history_length,
+        "profile": list(recommender.settings.profile),
+        "attributes": recommender.settings.attributes,
+        "n_items": recommender.n_items,
+        "model_sha256": digest,
+        "tensors": TENSORS,
+        "opset": config.opset,
+    }
+
+
+def stored_users(users: Histories, length: int) -> Iterator[StoredUser]:
+    """Yield what the online store would hold: each user's newest events and attributes."""
+    for row, user in enumerate(users.user_ids):
+        end = int(users.indptr[row + 1])
+        part = slice(max(int(users.indptr[row]), end - length), end)
+        yield StoredUser(
+            user,
+            (users.items[part] + 1).tolist(),
+            users.positive[part].tolist(),
+            list(users.attributes[row]),
+        )
+
+
+def _users(features: Path, recommender: Recommender) -> Histories:
+    """Return every known user with the whole history and the attributes."""
+    for name in (artifacts.INTERACTIONS, artifacts.USERS, artifacts.ITEMS):
+        if not (features / name).is_file():
+            raise DataError(f"{features} lacks {name}. Run the stage features first.")
+    events = pl.read_parquet(features / artifacts.INTERACTIONS)
+    users = pl.read_parquet(features / artifacts.USERS)
+    ids = pl.concat([users[columns.USER], events[columns.USER]]).unique().sort().to_list()
+    tokens = users[columns.ATTRIBUTES].to_list()
+    attributes = dict(zip(users[columns.USER], tokens, strict=True))
+    known = {user: list(values or ()) for user, values in attributes.items()}
+    return histories.from_events(events, recommender.item_index, user_ids=ids, attributes=known)
+
+
+def _sample(users: Histories, size: int) -> Histories:
+    """Return users spread evenly over the lengths of history, shortest and longest included."""
+    order = np.argsort(np.diff(users.indptr), kind="stable")
+    places = np.linspace(0, len(order) - 1, min(size, len(order))).round().astype(np.int64)
+    return users.take(order[places])
+
+
+def _export_encoder(
+    recommender: Recommender, items: pl.DataFrame, folder: Path, config: ExportConfig
+) -> float | None:
+    """Write and check the item encoder; return the largest difference of its vectors."""
+    settings = recommender.settings
+    if settings.encoder is None:
+        logger.info("The model was trained without text: no item encoder is exported")
+        return None
+    # Only here is the language model needed.
+    from counterpoint.encoder import TextEncoder
+
+    encoder = TextEncoder(settings.encoder)
+    if encoder.weights_sha256 != settings.encoder_sha256:
+        raise DataError(
+            f"The encoder {settings.encoder.model!r} has other weights "
+            f"({encoder.weights_sha256[:12]}…) than the model was trained with "
+            f"({(settings.encoder_sha256 or 'none')[:12]}…). Restore them in "
+            f"{settings.encoder.cache}, or train again."
+        )
+    target = folder / artifacts.ITEM_ENCODER
+    target.mkdir()
+    tokenizer: Tokenizer = Tokenizer.from_str(encoder.tokenizer.backend_tokenizer.to_str())
+    tokenizer.enable_truncation(settings.encoder.max_tokens)
+    tokenizer.enable_padding(
+        pad_id=encoder.tokenizer.pad_token_id or 0,
+        pad_token=encoder.tokenizer.pad_token or "[PAD]",
+    )
+    tokenizer.save(str(target / "tokenizer.json"))
+    example = {
+        "input_ids": torch.ones(2, 4, dtype=torch.int64),
+        "attention_mask": torch.ones(2, 4, dtype=torch.int64),
+    }
+    free = {name: {0: "B", 1: "T"} for name in example} | {"vector": {0: "B"}}
+    graph = target / artifacts.ITEM_ENCODER_ONNX
+    _export(encoder.module, example, ["vector"], free, graph, opset=config.opset)
+    texts = [text for text in item_texts(items.head(_ENCODER_TEXTS)) if text] or ["item"]
+    tokens = tokenizer.encode_batch(texts)
+    feed = {
+        "input_ids": np.array([t.ids for t in tokens], dtype=np.int64),
+        "attention_mask": np.array([t.attention_mask for t in tokens], dtype=np.int64),
+    }
+    (theirs,) = onnx_parity.session(graph).run(["vector"], feed)
+    return onnx_parity.check_vectors(encoder.encode(texts), theirs, texts, config.tolerance)
+
+
+def _export(
+    module: nn.Module,
+    example: dict[str, torch.Tensor],
+    outputs: list[str],
+    free: dict[str, dict[int, str]],
+    path: Path,
+    *,
+    opset: int,
+) -> None:
+    with warnings.catch_warnings():
+        # The tracer warns of every Python number it fixes; the parity check judges the result.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            tuple(example.values()),
+            str(path),
+            input_names=list(example),
+            output_names=outputs,
+            dynamic_axes=free,
+            opset_version=opset,
+            dynamo=False,
+        )
