@@ -1,10 +1,10 @@
 """The monitoring pipeline: look at a window of new events and retrain when they have drifted."""
 
+from kfp import dsl
+
 from components.ingest import ingest
 from components.monitor import monitor
 from components.validate import validate
-from kfp import dsl
-
 from counterpoint.config import Config
 from pipelines import training as training_pipeline
 from pipelines.placement import place
@@ -12,7 +12,7 @@ from pipelines.placement import place
 
 def build(config: Config) -> dsl.graph_component.GraphComponent:
     """Return the pipeline; on the verdict ``retrain`` it runs ``training`` as a nested pipeline."""
-    default = config.model_dump(mode="json")
+    default = training_pipeline.sections(config)
     cluster = config.cluster
     training = training_pipeline.build(config)
 

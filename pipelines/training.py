@@ -4,6 +4,10 @@
 one section of the configuration, so a change in ``train`` leaves the cached ``ingest`` untouched.
 """
 
+from typing import Any
+
+from kfp import dsl
+
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.export import export
@@ -12,9 +16,8 @@ from components.gate import gate
 from components.ingest import ingest
 from components.train import train
 from components.validate import validate
-from kfp import dsl
-
 from counterpoint.config import Config
+from counterpoint.config.base import NULL
 from pipelines.placement import place, place_on_gpu
 
 SECTIONS = (
@@ -32,7 +35,7 @@ SECTIONS = (
 
 def build(config: Config) -> dsl.graph_component.GraphComponent:
     """Return the pipeline whose parameter defaults and placement come from the configuration."""
-    default = config.model_dump(mode="json")
+    default = sections(config)
     cluster = config.cluster
 
     @dsl.pipeline(
@@ -89,7 +92,20 @@ def build(config: Config) -> dsl.graph_component.GraphComponent:
     return training
 
 
+def sections(config: Config) -> dict[str, Any]:
+    """The sections as plain values; null becomes the word NULL, since KFP knows no null."""
+    return {name: _spelled(value) for name, value in config.model_dump(mode="json").items()}
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_spelled(inner) for inner in value]
+    return NULL if value is None else value
+
+
 def arguments(config: Config) -> dict[str, dict]:
     """The sections as arguments, whole, since an argument replaces its default entirely."""
-    sections = config.model_dump(mode="json")
-    return {f"{name}_config": sections[name] for name in SECTIONS}
+    values = sections(config)
+    return {f"{name}_config": values[name] for name in SECTIONS}

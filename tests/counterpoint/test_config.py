@@ -37,6 +37,15 @@ def test_a_broken_yaml_file_is_a_fault_not_a_stack_trace(tmp_path: Path) -> None
         load([path])
 
 
+def test_nulls_survive_the_way_through_pipeline_parameters() -> None:
+    from pipelines.training import sections
+
+    config = load(overrides=["train.encoder.model=null", "monitor.window_end=null"])
+    sent = sections(config)
+    assert "None" not in str(sent)
+    assert Config.model_validate(sent) == config
+
+
 def test_floats_from_kubeflow_are_accepted_as_integers() -> None:
     def floats(value: object) -> object:
         if isinstance(value, bool):
