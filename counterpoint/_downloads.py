@@ -161,9 +161,9 @@ def _unpack(archive: Path, expected: str, members: Mapping[str, str], into: Path
             "or not the published one. Nothing was kept: run again or choose another source."
         )
     with zipfile.ZipFile(archive) as content:
-        for file, member in members.items():
+        for name, member in members.items():
             try:
-                with content.open(member) as packed, (into / file).open("wb") as sink:
+                with content.open(member) as packed, (into / name).open("wb") as sink:
                     shutil.copyfileobj(packed, sink)
             except KeyError as error:
                 raise SetupError(f"{archive.name} lacks {member}.") from error

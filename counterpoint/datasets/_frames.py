@@ -7,7 +7,7 @@ import polars as pl
 
 from counterpoint import columns
 from counterpoint.datasets._convert import Converted, Reader
-from counterpoint.datasets._source import RAW, REASON, REJECTED, TABLE
+from counterpoint.datasets._source import RAW, REASON, TABLE
 from counterpoint.datasets._tables_config import Attribute
 
 ROW_INDEX = "__counterpoint_row"

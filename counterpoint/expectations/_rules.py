@@ -1,0 +1,67 @@
+"""Rules that several suites share; ``meta.reason`` is the text a quarantined row carries."""
+
+import great_expectations.expectations as gxe
+from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.metadata_types import FailureSeverity
+
+EARLIER_COPIES = "earlier_copies"
+"""Helper column: 1 where an equal row stands above, else 0."""
+
+CRITICAL = FailureSeverity.CRITICAL
+WARNING = FailureSeverity.WARNING
+
+
+def reason(text: str) -> dict[str, str]:
+    """Return the metadata of a rule that is broken for this reason."""
+    return {"reason": text}
+
+
+def identifier(column: str, max_length: int) -> list[Expectation]:
+    """Rules of an id: present, not blank, of reasonable length."""
+    return [
+        gxe.ExpectColumnValuesToNotBeNull(
+            column=column, severity=CRITICAL, meta=reason(f"{column} is missing")
+        ),
+        gxe.ExpectColumnValuesToMatchRegex(
+            column=column, regex=r"\S", severity=CRITICAL, meta=reason(f"{column} is blank")
+        ),
+        gxe.ExpectColumnValueLengthsToBeBetween(
+            column=column,
+            max_value=max_length,
+            severity=CRITICAL,
+            meta=reason(f"{column} is longer than {max_length} characters"),
+        ),
+    ]
+
+
+def first_copy(what: str) -> Expectation:
+    """Rule against repetitions: the first copy stays, later ones break it."""
+    return gxe.ExpectColumnValuesToBeInSet(
+        column=EARLIER_COPIES, value_set=[0], severity=CRITICAL, meta=reason(f"duplicate {what}")
+    )
+
+
+def flag(column: str, text: str) -> Expectation:
+    """Rule that a helper column is true; only counted."""
+    return gxe.ExpectColumnValuesToBeInSet(
+        column=column, value_set=[True], severity=WARNING, meta=reason(text)
+    )
+
+
+def at_least(figure: str, minimum: float, text: str) -> Expectation:
+    """Rule of the table: a figure of the profile reaches its minimum."""
+    return gxe.ExpectColumnValuesToBeBetween(
+        column=figure, min_value=minimum, severity=CRITICAL, meta=reason(text)
+    )
+
+
+def quarantined_share(maximum: float) -> Expectation:
+    """Rule of the table: few enough rows are quarantined."""
+    return gxe.ExpectColumnValuesToBeBetween(
+        column="quarantined_share",
+        max_value=maximum,
+        severity=CRITICAL,
+        meta=reason(
+            f"at most {maximum:.2%} of the rows may be quarantined (validation.fail_fraction)"
+        ),
+    )
