@@ -81,7 +81,7 @@ def check_recommender(
         gap, swapped = _gaps(ours, theirs, scores)
         largest = max(largest, float(np.abs(ours.score - theirs.score).max(initial=0)))
         swaps += int(swapped.sum())
-        row, rank = np.unravel_index(np.argmax(gap), gap.shape)
+        row, rank = divmod(int(np.argmax(gap)), gap.shape[1])
         if gap[row, rank] > worst[0]:
             user = histories.user_ids[users[row]]
             found = (

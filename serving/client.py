@@ -50,7 +50,7 @@ class Recommendations:
     unknown_attributes: Sequence[str] = ()
 
 
-class Client:
+class RecommendClient:
     """Asks a server over gRPC; a context manager.
 
     Args:

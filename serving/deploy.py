@@ -13,7 +13,7 @@ from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import CounterpointError, DataError, QualityError
 from counterpoint.tables import read_json
 from serving import repository, smoke
-from serving.client import Client
+from serving.client import RecommendClient
 from serving.in_process import InProcess
 from serving.registry import Registry
 from serving.server import TritonServer
@@ -139,9 +139,9 @@ def try_out(config: DeployConfig, registry: Registry, version: Version) -> Smoke
             models,
             environment=environment,
             log=Path(scratch) / "tritonserver.log",
-            start_timeout=config.smoke_timeout,
+            start_timeout=config.start_timeout,
         )
-        with server, Client(server.url, timeout=config.smoke_timeout) as client:
+        with server, RecommendClient(server.url, timeout=config.smoke_timeout) as client:
             expected = InProcess(models, number=version.number, options=options)
             return smoke.run(client, folder, expected)
 

@@ -40,6 +40,9 @@ class Ports:
     metrics: int = 0
 
 
+FREE_PORTS = Ports()
+
+
 class TritonServer:
     """A tritonserver on 127.0.0.1 with explicit model control; a context manager.
 
@@ -63,10 +66,10 @@ class TritonServer:
         environment: Path,
         log: Path,
         models: list[str] | None = None,
-        ports: Ports = Ports(),
+        ports: Ports = FREE_PORTS,
         start_timeout: float = 60.0,
     ) -> None:
-        self._repository = repository.resolve()
+        self.repository = repository.resolve()
         self._environment = environment.absolute()
         self._log = log
         self._models = models or sorted(p.parent.name for p in repository.glob("*/config.pbtxt"))
@@ -97,7 +100,7 @@ class TritonServer:
         found = environments.inspect(self._environment)
         self.ports = _choose(self._wanted)
         if not self._models:
-            raise ServerError(f"The model repository {self._repository} holds no model.")
+            raise ServerError(f"The model repository {self.repository} holds no model.")
         try:
             self._launch(found)
             self._await_ready()
@@ -138,7 +141,7 @@ class TritonServer:
         backend = scratch / "backends" / "python"
         shutil.copytree(found.backend, backend, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(found.stub, backend / found.stub.name)
-        (scratch / "models").symlink_to(self._repository)
+        (scratch / "models").symlink_to(self.repository)
         (scratch / "libraries").symlink_to(found.libraries)
         libraries = [scratch / "libraries"]
         if found.python_library is not None:

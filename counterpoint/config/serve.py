@@ -10,12 +10,17 @@ from counterpoint.config.base import Section
 class ExportConfig(Section):
     """ONNX export and its parity check."""
 
-    opset: int = Field(default=17, ge=17)
+    opset: int = Field(default=17, ge=17, le=20)
+    """ONNX operator set of the graphs; Triton's onnxruntime must know it."""
+
     max_k: int = Field(default=100, ge=1)
     """Longest list the graph returns."""
 
     parity_users: int = Field(default=200, ge=1)
+    """Users whose lists are compared between torch and the graph, over all history lengths."""
+
     tolerance: float = Field(default=1e-4, gt=0)
+    """Largest difference of scores and of text vectors."""
 
 
 class DeployConfig(Section):
@@ -25,17 +30,26 @@ class DeployConfig(Section):
     """Any fsspec path."""
 
     triton: str = "var/triton"
-    """Folder of the model repository and of the server's state."""
+    """Folder of the model repositories and of the server's log."""
 
     triton_env: str = ".venv-triton"
-    """Environment of the Python backend (numpy<2, onnxruntime, nvidia-pytriton)."""
+    """Environment of the local server (numpy<2, onnxruntime, tokenizers, nvidia-pytriton)."""
 
     target: Literal["local", "cluster"] = "local"
     """``local``: python backend with onnxruntime; ``cluster``: Triton's onnxruntime backend."""
 
+    start_timeout: float = Field(default=120.0, gt=0)
+    """Seconds until a started server must be ready."""
+
     smoke_timeout: float = Field(default=60.0, gt=0)
-    """Seconds."""
+    """Seconds for each answer of the smoke test."""
 
     feature_server: str | None = None
     """host:port of the Feast feature server; none: known users are answered from the online store's
     snapshot shipped with the version."""
+
+    feature_service: str = "recommender_v1"
+    """FeatureService that is asked for a user's history and attributes."""
+
+    feature_timeout: float = Field(default=0.2, gt=0)
+    """Seconds; a slower feature server counts as down and the snapshot answers (``degraded``)."""

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,8 +190,9 @@ def _users(features: Path, recommender: Recommender) -> Histories:
     users = pl.read_parquet(features / artifacts.USERS)
     ids = pl.concat([users[columns.USER], events[columns.USER]]).unique().sort().to_list()
     tokens = users[columns.ATTRIBUTES].to_list()
-    attributes = dict(zip(users[columns.USER], tokens, strict=True))
-    known = {user: list(values or ()) for user, values in attributes.items()}
+    known: dict[str, Sequence[str]] = {
+        user: list(values or ()) for user, values in zip(users[columns.USER], tokens, strict=True)
+    }
     return histories.from_events(events, recommender.item_index, user_ids=ids, attributes=known)
 
 
