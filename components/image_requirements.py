@@ -1,7 +1,7 @@
 """Pip requirements of each image, read from the extras of pyproject.toml.
 
-Runs inside the image build before the project is copied there, so it needs only the standard library:
-``python image_requirements.py train --accelerator gpu > train.txt``.
+Runs inside the image build before the project is copied there, so it needs only the standard
+library: ``python image_requirements.py train --accelerator gpu > train.txt``.
 """
 
 import argparse
@@ -17,7 +17,7 @@ EXTRAS: Final = {
     "train": ("train",),
     "serve": ("serve",),
     "monitor": ("monitor",),
-    "featureserver": ("serve",),
+    "featureserver": ("data",),
 }
 """Image -> extras installed on top of ``base``; ``base`` itself carries the core dependencies."""
 

@@ -1,7 +1,7 @@
 """Container images of the pipeline's steps: component group -> image reference.
 
-Nothing is read from the environment: ``ClusterConfig.registry`` and ``.tag`` decide where a compiled
-pipeline finds its images, and ``components/build.sh`` builds them under the same names.
+Nothing is read from the environment: ``ClusterConfig.registry`` and ``.tag`` decide where a
+compiled pipeline finds its images, and ``components/build.sh`` builds them under the same names.
 """
 
 import re
