@@ -2,18 +2,20 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from feast import FeatureStore
 from feast.errors import FeastError
-from feast.repo_config import FeastConfigError, load_repo_config
+from feast.repo_config import RepoConfig
 
 from counterpoint.errors import ConfigError, SetupError
 from feature_repo.store import FeatureRepository
 
 STORE_FILE: Final = "feature_store.yaml"
+_VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 STORES: Final = Path(__file__).parent / "stores"
 
 
@@ -33,70 +35,108 @@ def find_store_config(name: str) -> Path:
 
 
 def create(folder: Path, store_config: Path) -> FeatureRepository:
-    """Write the folder's ``feature_store.yaml`` from a store configuration and open it.
+    """Open the feature store of one data version.
 
     Args:
-        folder: Folder of one data version.
-        store_config: YAML with ``${STATE}`` for the folder. Other ``${NAMES}`` stay as they are, so
-            that secrets are read from the environment whenever the store is opened.
+        folder: Folder of the data version.
+        store_config: YAML with ``${STATE}`` for that folder; other ``${NAMES}`` come from the
+            environment.
 
     Raises:
         ConfigError: The YAML is not a Feast configuration.
         SetupError: A package or an environment variable of the configured stores is missing.
     """
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        tree = yaml.safe_load(store_config.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            [f"Store configuration {store_config} cannot be read: {error}"]
-        ) from error
-    if not isinstance(tree, dict):
-        raise ConfigError([f"Store configuration {store_config} must hold a mapping."])
-    text = yaml.safe_dump(_fill(tree, str(folder)), sort_keys=False, allow_unicode=True)
-    partial = folder / f".{STORE_FILE}"
-    partial.write_text(text, "utf-8")
-    os.replace(partial, folder / STORE_FILE)
-    return load(folder)
+    return _open(folder, _fill(_read(store_config), {"STATE": str(folder)}), store_config)
 
 
-def load(folder: Path) -> FeatureRepository:
-    """Open the feature store that a folder's ``feature_store.yaml`` describes.
+def write_serving_config(folder: Path, current: Path, store_config: Path) -> None:
+    """Write the folder's ``feature_store.yaml`` for the feature server and other readers.
+
+    Its paths go through the link ``current``, so that a running server finds the registry of the
+    next data version too. It names no offline store, since online features need none, and keeps
+    ``${NAMES}``, so that no secret is written to disk.
+
+    Args:
+        folder: Folder of the data version.
+        current: The link that will point to it.
+        store_config: YAML of stores/.
+    """
+    link = current.parent.resolve() / current.name
+    tree = _fill(_read(store_config), {"STATE": str(link)})
+    tree.pop("offline_store", None)
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    (folder / f".{STORE_FILE}").write_text(text, "utf-8")
+    os.replace(folder / f".{STORE_FILE}", folder / STORE_FILE)
+
+
+def load(current: Path) -> FeatureRepository:
+    """Open the published feature store to read and push online features.
+
+    Args:
+        current: The link ``<features.state>/current``.
 
     Raises:
-        ConfigError: The file is not a Feast configuration.
-        SetupError: The file, or a package or an environment variable it needs, is missing.
+        ConfigError: Its ``feature_store.yaml`` is not a Feast configuration.
+        SetupError: Nothing was published, or a package or environment variable is missing.
     """
-    file = folder.resolve() / STORE_FILE
+    file = current / STORE_FILE
     if not file.is_file():
         raise SetupError(
-            f"There is no feature store in {folder} ({STORE_FILE} is missing). Run the stage "
+            f"There is no feature store in {current} ({STORE_FILE} is missing). Run the stage "
             "features first, or set features.state to the folder it wrote."
         )
-    names = sorted(set(re.findall(r"\$\{(\w+)\}", file.read_text("utf-8"))) - set(os.environ))
-    if names:
+    return _open(current.resolve(), _read(file), file)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError([f"Store configuration {file} cannot be read: {error}"]) from error
+    if not isinstance(tree, dict):
+        raise ConfigError([f"Store configuration {file} must hold a mapping of Feast settings."])
+    return tree
+
+
+def _open(folder: Path, tree: dict[str, Any], file: Path) -> FeatureRepository:
+    missing = sorted(_names(tree) - set(os.environ))
+    if missing:
         raise SetupError(
-            f"{file} needs the environment variables {', '.join(names)}, which are not set. "
-            "Set them (on a cluster: from the secret of the feature store)."
+            f"{file} needs the environment variables {', '.join(missing)}, which are not set. "
+            "Set them (on a cluster: from the Secret of the feature store)."
         )
     try:
-        config = load_repo_config(file.parent, file)
-        return FeatureRepository(file.parent, FeatureStore(config=config))
-    except FeastConfigError as error:
-        raise ConfigError([f"{file} is not a Feast configuration: {error}"]) from error
+        config = RepoConfig(**_fill(tree, dict(os.environ)), repo_path=folder)
+        return FeatureRepository(folder, FeatureStore(config=config))
     except (ImportError, FeastError) as error:
-        cause = error.__cause__ or error
         raise SetupError(
-            f"The stores of {file} cannot be opened: {error} ({cause}). Install the packages they "
-            "need, for example pip install 'feast[spark,redis,postgres]'."
+            f"The stores of {file} cannot be opened: {error} ({error.__cause__ or 'no cause'}). "
+            "Install the packages they need, for example pip install 'feast[spark,redis]'."
         ) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError([f"{file} is not a Feast configuration: {error}"]) from error
 
 
-def _fill(node: Any, folder: str) -> Any:
-    """Replace ``${STATE}`` in every string of a configuration tree."""
+def _strings(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _strings(child)
+
+
+def _names(tree: dict[str, Any]) -> set[str]:
+    """Names of the environment variables that a configuration asks for."""
+    return {name for text in _strings(tree) for name in _VARIABLE.findall(text)}
+
+
+def _fill(node: Any, replacements: dict[str, str]) -> Any:
+    """Replace ``${NAME}`` in every string of a configuration tree; unknown names stay."""
     if isinstance(node, dict):
-        return {key: _fill(value, folder) for key, value in node.items()}
+        return {key: _fill(value, replacements) for key, value in node.items()}
     if isinstance(node, list):
-        return [_fill(value, folder) for value in node]
-    return node.replace("${STATE}", folder) if isinstance(node, str) else node
+        return [_fill(value, replacements) for value in node]
+    if isinstance(node, str):
+        return _VARIABLE.sub(lambda found: replacements.get(found[1], found[0]), node)
+    return node

@@ -8,14 +8,12 @@ than the one it replaces.
 from typing import Final
 
 import polars as pl
-from feast.data_source import PushMode
 from filelock import FileLock
 
 from counterpoint import columns
 from counterpoint.errors import DataError
 from counterpoint.histories import TIE_STEP_US, VISIBLE_AFTER_US
 from counterpoint.point_in_time import LISTS
-from feature_repo.sources import PUSH_SOURCE
 from feature_repo.store import FeatureRepository
 
 EVENT: Final = pl.Schema(
@@ -26,6 +24,7 @@ EVENT: Final = pl.Schema(
         columns.POSITIVE: pl.Boolean(),
     }
 )
+_EVENT_LISTS: Final = [name for name in LISTS if name != columns.ATTRIBUTES]
 SAME_EVENT_US: Final = 1_000
 """Equal events closer than this are one event delivered twice (ties are spread by microseconds)."""
 
@@ -33,10 +32,10 @@ SAME_EVENT_US: Final = 1_000
 def push_events(repository: FeatureRepository, events: pl.DataFrame) -> int:
     """Merge events into the online histories of their users.
 
-    Order and repetition do not matter: any order of delivery, and any number of deliveries, of the
-    same events gives the same histories, as long as an event is not older than everything in a full
-    history. Pushes from several processes to one local store wait for each other; with a remote
-    online store let one consumer handle a user.
+    Late and repeated deliveries do no harm: histories stay sorted by time, whatever the order in
+    which events arrive, and an event that is already there is left out. Pushes from several
+    processes to one local store wait for each other; with a remote online store let one consumer
+    handle a user.
 
     Args:
         repository: The feature store.
@@ -68,47 +67,47 @@ def push_events(repository: FeatureRepository, events: pl.DataFrame) -> int:
 
 
 def _merge(repository: FeatureRepository, fresh: pl.DataFrame) -> int:
-    users = fresh[columns.USER].unique().sort().to_list()
-    stored = repository.online(users)
-    merged = _history(
-        pl.concat(
-            [
-                stored.select(columns.USER, *LISTS_OF_EVENTS).explode(LISTS_OF_EVENTS).drop_nulls(),
-                fresh.select(
-                    columns.USER,
-                    pl.col(columns.ITEM).alias(columns.HISTORY),
-                    pl.col(columns.TIMESTAMP).dt.epoch("us").alias(columns.HISTORY_TIMESTAMPS),
-                    pl.col(columns.POSITIVE).alias(columns.HISTORY_POSITIVE),
-                ),
-            ]
-        ),
-        repository.history_length,
+    stored = repository.online(fresh[columns.USER].unique().sort().to_list())
+    known = stored.select(columns.USER, *_EVENT_LISTS).explode(_EVENT_LISTS).drop_nulls()
+    arriving = fresh.select(
+        columns.USER,
+        pl.col(columns.ITEM).alias(columns.HISTORY),
+        pl.col(columns.TIMESTAMP).dt.epoch("us").alias(columns.HISTORY_TIMESTAMPS),
+        pl.col(columns.POSITIVE).alias(columns.HISTORY_POSITIVE),
     )
-    changed = merged.join(stored, on=[columns.USER, *LISTS_OF_EVENTS], how="anti", nulls_equal=True)
+    merged = _histories(_distinct(known, arriving), repository.history_length)
+    changed = merged.join(stored, on=[columns.USER, *_EVENT_LISTS], how="anti")
     if not changed.is_empty():
-        repository.push(PUSH_SOURCE, changed, PushMode.ONLINE)
+        repository.push(changed)
     return len(changed)
 
 
-LISTS_OF_EVENTS: Final = [name for name in LISTS if name != columns.ATTRIBUTES]
+def _distinct(known: pl.DataFrame, arriving: pl.DataFrame) -> pl.DataFrame:
+    """Unite events, leaving out arriving ones that are there already; known ones always stay."""
+    same = [columns.USER, columns.HISTORY, columns.HISTORY_POSITIVE]
+    stamp, is_known = pl.col(columns.HISTORY_TIMESTAMPS), pl.col("_known")
+    both = pl.concat(
+        [known.with_columns(_known=pl.lit(True)), arriving.with_columns(_known=pl.lit(False))]
+    ).sort(columns.USER, stamp, is_known, descending=[False, False, True])
+    after_one = (stamp - stamp.shift(1)).over(same) < SAME_EVENT_US
+    before_known = is_known.shift(-1).over(same) & (
+        (stamp.shift(-1) - stamp).over(same) < SAME_EVENT_US
+    )
+    repeated = after_one.fill_null(False) | before_known.fill_null(False)
+    return both.filter(is_known | ~repeated)
 
 
-def _history(events: pl.DataFrame, length: int) -> pl.DataFrame:
+def _histories(events: pl.DataFrame, length: int) -> pl.DataFrame:
     """Turn events (user, item, microseconds, positive) into rows of ``user_history``."""
     stamp = pl.col(columns.HISTORY_TIMESTAMPS)
-    same = [columns.USER, columns.HISTORY, columns.HISTORY_POSITIVE]
+    # As in histories.order_events: events of one instant in an order that says nothing, spread out.
     spread = pl.int_range(pl.len(), dtype=pl.Int64) * TIE_STEP_US
     return (
-        events.sort(columns.USER, stamp, columns.HISTORY, columns.HISTORY_POSITIVE)
-        .filter((stamp - stamp.shift(1)).over(same).fill_null(SAME_EVENT_US) >= SAME_EVENT_US)
+        events.sort(columns.USER, stamp, pl.col(columns.HISTORY).hash(), columns.HISTORY_POSITIVE)
         .with_columns(((stamp - spread).cum_max() + spread).over(columns.USER))
         .group_by(columns.USER, maintain_order=True)
-        .agg(pl.col(LISTS_OF_EVENTS).tail(length))
-        .with_columns(
-            (pl.col(columns.HISTORY_TIMESTAMPS).list.last() + VISIBLE_AFTER_US).alias(
-                columns.HISTORY_UNTIL
-            )
-        )
+        .agg(pl.col(_EVENT_LISTS).tail(length))
+        .with_columns((stamp.list.last() + VISIBLE_AFTER_US).alias(columns.HISTORY_UNTIL))
         .with_columns(
             pl.col(columns.HISTORY_UNTIL).cast(columns.INSTANT).alias(columns.FEATURE_TIMESTAMP)
         )

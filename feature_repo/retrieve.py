@@ -50,6 +50,7 @@ def run_features(config: FeaturesConfig, *, validated: Path, features: Path) -> 
         result = stage.run(config, validated=validated, features=features, open_source=open_source)
         if state.current(root) != folder:
             repositories[0].materialise()
+            opening.write_serving_config(folder, root / state.CURRENT, store_config)
             state.publish(folder)
     state.prune(root, config.keep_states)
     return result

@@ -12,11 +12,14 @@ from typing import Any
 
 import polars as pl
 from feast import FeatureStore
+from feast.data_source import PushMode
 
 from counterpoint import columns, feature_tables
+from counterpoint.errors import DataError
 from counterpoint.point_in_time import LISTS, REQUESTS, USER_FEATURES
 from feature_repo import services
 from feature_repo.definitions import definitions
+from feature_repo.sources import PUSH_SOURCE
 from feature_repo.user_history import HISTORY_LENGTH_TAG
 
 logger = logging.getLogger(__name__)
@@ -29,7 +32,7 @@ class FeatureRepository:
     """Feast over the feature tables of one data version.
 
     Attributes:
-        folder: Holds ``feature_store.yaml``, the tables and, locally, registry and online store.
+        folder: Holds the tables and, with local stores, registry and online store.
         store: The Feast store.
     """
 
@@ -105,6 +108,29 @@ class FeatureRepository:
         return pl.DataFrame({name: answer[name] for name in schema}, schema=schema).with_columns(
             pl.col(LISTS).fill_null([])
         )
+
+    def push(self, histories: pl.DataFrame) -> None:
+        """Replace online histories by newer ones; ``feature_repo.push`` adds single events.
+
+        Args:
+            histories: Rows of ``user_history`` (feature_tables.SCHEMAS), one per user.
+
+        Raises:
+            DataError: A row is older than the one in the store; nothing is written then.
+        """
+        until = columns.HISTORY_UNTIL
+        older = histories.join(
+            self.online(histories[columns.USER].to_list()), on=columns.USER, suffix="_stored"
+        ).filter(pl.col(until) < pl.col(f"{until}_stored"))
+        if not older.is_empty():
+            raise DataError(
+                f"{len(older)} of {len(histories)} pushed histories are older than those in the "
+                f"online store, first of user {older[columns.USER][0]!r}: {older[until][0]} < "
+                f"{older[f'{until}_stored'][0]} us. Only newer histories are allowed. Push single "
+                "events with feature_repo.push.push_events, which merges late ones."
+            )
+        with _quiet():
+            self.store.push(PUSH_SOURCE, histories.to_pandas(), to=PushMode.ONLINE)
 
     def _newest(self, service: str, key: str, ids: pl.Series) -> pl.DataFrame:
         """Retrieve the features of these ids after the last event."""

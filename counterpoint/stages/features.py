@@ -46,6 +46,19 @@ class FeaturesResult:
     empty_histories: int
     source: dict[str, Any]
 
+    @property
+    def figures(self) -> dict[str, float | int]:
+        """Key figures as plain numbers."""
+        return {
+            "interactions": self.interactions,
+            "items": self.items,
+            "users": self.users,
+            "examples": sum(self.examples.values()),
+            "mean_history": self.mean_history,
+            "empty_histories": self.empty_histories,
+            **{f"events_{fold}": count for fold, count in self.folds.items()},
+        }
+
 
 def run(
     config: FeaturesConfig,
