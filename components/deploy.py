@@ -8,7 +8,6 @@ from components.images import image
 @dsl.component(base_image=image("serve"), install_kfp_package=False)
 def deploy(
     config: dict,
-    monitor_config: dict,
     onnx: dsl.Input[dsl.Model],
     features: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
@@ -21,15 +20,17 @@ def deploy(
     from pathlib import Path
 
     from components.publish import markdown, step
+    from components.release import release
     from counterpoint.config import DeployConfig
-    from serving import deploy as stage
 
     with step(metrics) as figures:
-        result = stage.run(
+        result = release(
             DeployConfig.model_validate(config),
             onnx=Path(onnx.path),
             model=Path(model.path),
             evaluation=Path(evaluation.path),
+            features=Path(features.path),
+            decision=Path(decision.path),
         )
         figures |= result.figures
         markdown(summary.path, "Deploy", result.figures)

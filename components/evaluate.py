@@ -21,7 +21,7 @@ def evaluate(
     from pathlib import Path
 
     from components.champion import champion_folder
-    from components.publish import classification, copy_page, markdown, step
+    from components.publish import copy_page, log_classification, markdown, step
     from counterpoint.config import DeployConfig, EvaluateConfig
     from counterpoint.stages import evaluate as stage
 
@@ -35,6 +35,6 @@ def evaluate(
                 champion=champion / "model" if champion else None,
             )
         figures |= result.figures
-        classification(clicks, result.classification)
+        log_classification(clicks, result.classification)
         copy_page(Path(evaluation.path) / "report.html", report.path)
         markdown(summary.path, "Evaluation", result.figures, notes=result.notes)

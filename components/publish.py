@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from counterpoint.classification import CATEGORIES, Classification
 from counterpoint.errors import CounterpointError
 
 FAULT = "COUNTERPOINT-FAULT"
@@ -68,6 +69,14 @@ def copy_page(page: Path, path: str) -> None:
     """Copy an HTML page to where KFP shows it; a page that a failed stage did not reach is left."""
     if page.is_file():
         shutil.copyfile(page, path)
+
+
+def log_classification(metrics: Any, found: Classification | None) -> None:
+    """Log ROC curve and confusion matrix, unless the test fold lacks one of the classes."""
+    if found is None:
+        return
+    metrics.log_roc_curve(found.fpr, found.tpr, found.thresholds)
+    metrics.log_confusion_matrix(list(CATEGORIES), found.confusion)
 
 
 def shown(value: Any) -> str:

@@ -17,7 +17,8 @@ def train(
     """Fit towers, linear part and fusion; choose on validation, then refit."""
     from pathlib import Path
 
-    from components.publish import curves_page, markdown, step
+    from components.curves import curves_page
+    from components.publish import markdown, step
     from counterpoint.config import TrainConfig
     from counterpoint.stages import train as stage
 

@@ -20,6 +20,7 @@ def build(name: str, config: Config) -> dsl.graph_component.GraphComponent:
     return PIPELINES[name].build(config)
 
 
-def arguments(config: Config) -> dict[str, dict]:
+def arguments(name: str, config: Config) -> dict[str, dict]:
     """The sections as arguments, whole, since an argument replaces its default entirely."""
-    return training.arguments(config)
+    values = training.sections(config)
+    return {f"{section}_config": values[section] for section in PIPELINES[name].SECTIONS}

@@ -38,7 +38,7 @@ def main() -> None:
     pipeline = catalogue.build(record["pipeline"], config)
     chosen = local.DockerRunner() if runner == "docker" else local.SubprocessRunner(use_venv=False)
     local.init(runner=chosen, pipeline_root=str(folder / "artifacts"))
-    pipeline(**catalogue.arguments(config))
+    pipeline(**catalogue.arguments(record["pipeline"], config))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from counterpoint.config import Config
 from pipelines import training as training_pipeline
 from pipelines.placement import place
 
+SECTIONS = (*training_pipeline.SECTIONS, "monitor")
+
 
 def build(config: Config) -> dsl.graph_component.GraphComponent:
     """Return the pipeline; on the verdict ``retrain`` it runs ``training`` as a nested pipeline."""
@@ -51,7 +53,6 @@ def build(config: Config) -> dsl.graph_component.GraphComponent:
                 gate_config=gate_config,
                 export_config=export_config,
                 deploy_config=deploy_config,
-                monitor_config=monitor_config,
             )
             retrained.set_display_name("Training")
 

@@ -12,6 +12,9 @@ from counterpoint.config.cluster import Resources
 NEVER_CACHED = ("deploy", "monitor", "evaluate", "ingest")
 """Steps that read or change something outside their inputs: the source, the registry, the clock."""
 
+STATE = "/app/var"
+"""``var/`` in the images (components/Dockerfile)."""
+
 
 def place(task: dsl.PipelineTask, name: str, cluster: ClusterConfig) -> None:
     """Give a task its display name, image, resources, retries, deadline and caching.
@@ -34,6 +37,15 @@ def place(task: dsl.PipelineTask, name: str, cluster: ClusterConfig) -> None:
     )
     task.set_caching_options(cluster.caching and name not in NEVER_CACHED)
     kubernetes.set_timeout(task, cluster.timeout_seconds)
+    if cluster.state_claim:
+        kubernetes.mount_pvc(task, pvc_name=cluster.state_claim, mount_path=STATE)
+    if name == "features" and cluster.redis_secret:
+        task.set_env_variable("FEAST_REDIS_ADDRESS", cluster.redis_address)
+        kubernetes.use_secret_as_env(
+            task,
+            secret_name=cluster.redis_secret,
+            secret_key_to_env={"password": "FEAST_REDIS_PASSWORD"},
+        )
 
 
 def place_on_gpu(task: dsl.PipelineTask, cluster: ClusterConfig) -> None:

@@ -120,6 +120,18 @@ def _failure(watcher: Watcher, folder: Path) -> CounterpointError:
     return CounterpointError(f"Stage {stage} failed: {cause}. The log is {folder / runs.LOG}.")
 
 
+def pod_credentials() -> Any:
+    """The token for Kubeflow Pipelines that Kubernetes projects into a pod; None elsewhere."""
+    from kfp import client as kfp_client
+
+    token = os.environ.get(
+        kfp_client.KF_PIPELINES_SA_TOKEN_ENV, kfp_client.KF_PIPELINES_SA_TOKEN_PATH
+    )
+    if not Path(token).is_file():
+        return None
+    return kfp_client.ServiceAccountTokenVolumeCredentials(path=token)
+
+
 def submit(pipeline: str, config: Config, *, host: str, experiment: str, namespace: str) -> str:
     """Start a pipeline on a Kubeflow cluster.
 
@@ -143,10 +155,12 @@ def submit(pipeline: str, config: Config, *, host: str, experiment: str, namespa
     from pipelines import catalogue
 
     try:
-        client = kfp.Client(host=host, namespace=namespace or "kubeflow")
+        client = kfp.Client(
+            host=host, namespace=namespace or "kubeflow", credentials=pod_credentials()
+        )
         result = client.create_run_from_pipeline_func(
             catalogue.build(pipeline, config),
-            arguments=catalogue.arguments(config),
+            arguments=catalogue.arguments(pipeline, config),
             experiment_name=experiment,
             namespace=namespace or None,
             service_account=config.cluster.service_account,

@@ -29,7 +29,6 @@ SECTIONS = (
     "gate",
     "export",
     "deploy",
-    "monitor",
 )
 
 
@@ -51,7 +50,6 @@ def build(config: Config) -> dsl.graph_component.GraphComponent:
         gate_config: dict = default["gate"],
         export_config: dict = default["export"],
         deploy_config: dict = default["deploy"],
-        monitor_config: dict = default["monitor"],
     ) -> None:
         ingested = ingest(config=ingest_config)
         place(ingested, "ingest", cluster)
@@ -80,7 +78,6 @@ def build(config: Config) -> dsl.graph_component.GraphComponent:
             place(exported, "export", cluster)
             deployed = deploy(
                 config=deploy_config,
-                monitor_config=monitor_config,
                 onnx=exported.outputs["onnx"],
                 features=pulled.outputs["features_out"],
                 model=trained.outputs["model"],
@@ -103,9 +100,3 @@ def _spelled(value: Any) -> Any:
     if isinstance(value, list):
         return [_spelled(inner) for inner in value]
     return NULL if value is None else value
-
-
-def arguments(config: Config) -> dict[str, dict]:
-    """The sections as arguments, whole, since an argument replaces its default entirely."""
-    values = sections(config)
-    return {f"{name}_config": values[name] for name in SECTIONS}

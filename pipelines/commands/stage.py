@@ -195,7 +195,7 @@ def deploy(
     from components.release import release
 
     result = release(
-        options.load(config, set_),
+        options.load(config, set_).deploy,
         onnx=onnx,
         model=model,
         evaluation=evaluation,
