@@ -57,3 +57,13 @@ class ClusterConfig(Section):
     """Reuse the outputs of a step whose inputs did not change (never of deploy and monitor)."""
 
     service_account: str = "counterpoint-pipeline"
+
+    state_claim: str = "counterpoint-state"
+    """PersistentVolumeClaim mounted as ``var/`` in every step: registry, feature store, audit log
+    of the monitoring; empty: none, all of these paths must then be URLs."""
+
+    redis_address: str = "redis:6379"
+    """host:port of the online store of ``feature_repo/stores/volume.yaml`` and ``cluster.yaml``."""
+
+    redis_secret: str = "redis-auth"
+    """Secret whose key ``password`` opens the online store; empty: the store needs none."""
