@@ -104,7 +104,7 @@ def page(evaluation: Mapping[str, Any]) -> str:
     return environment.from_string(PAGE).render(
         e=evaluation,
         primary=evaluation["primary"].partition("@")[0].upper(),
-        protocol=(features.get("split") or {}).get("protocol"),
+        protocol=features.get("config", {}).get("split", {}).get("protocol"),
         order=order,
         categories=CATEGORIES,
         methods_svg=Markup(figures.methods(evaluation, order)),

@@ -103,14 +103,13 @@ def run(
         "classification": asdict(classification) if classification else None,
         "config": config.model_dump(mode="json"),
         "features": _read_json(features / artifacts.FEATURES),
-        "model": _read_json(model / artifacts.MODEL),
+        "model": {name: v for name, v in candidate.report.items() if name != "tried"},
     }
     evaluation.mkdir(parents=True, exist_ok=True)
     per_user_table(judged, task).write_parquet(evaluation / artifacts.PER_USER)
     (evaluation / artifacts.REPORT).write_text(evaluation_report.page(content), "utf-8")
-    unfinished = evaluation / f".{artifacts.EVALUATION}"
-    tables.write_json(unfinished, content)
-    os.replace(unfinished, evaluation / artifacts.EVALUATION)
+    tables.write_json(evaluation / f".{artifacts.EVALUATION}", content)
+    os.replace(evaluation / f".{artifacts.EVALUATION}", evaluation / artifacts.EVALUATION)
     _log(content, task)
     return EvaluateResult(content, classification)
 

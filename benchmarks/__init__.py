@@ -1,0 +1,1 @@
+"""Measurements of quality, serving and cost; apart from the tests."""

@@ -1,0 +1,1 @@
+"""Does monitoring stay silent when nothing changed, and speak when something did?"""

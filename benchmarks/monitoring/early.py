@@ -1,0 +1,147 @@
+"""An early model of MovieLens-100K and the windows that came after it."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from benchmarks.monitoring.shifts import PLANTED
+from counterpoint import artifacts, columns, examples, splits, tables, training
+from counterpoint.config import FeaturesConfig, MonitorConfig, SplitConfig, TrainConfig
+from counterpoint.histories import order_events
+from counterpoint.monitoring.champion import write_reference
+from counterpoint.stages import monitor
+
+logger = logging.getLogger(__name__)
+
+HELD_OUT = 6
+"""One user in this many is kept from the early model, as a window of the very same period."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What monitoring said about one window."""
+
+    window: str
+    starts: str
+    events: int
+    users: int
+    verdict: str
+    drifted: str
+    expected: float | None
+    realised: float | None
+
+
+def train(
+    data: tables.Tables, until: datetime, config: TrainConfig, folder: Path, *, seed: int
+) -> None:
+    """Train on the events up to ``until``, without the held-out users; write model and reference.
+
+    Args:
+        data: All canonical tables.
+        until: Last instant the model may know.
+        config: Settings of the model.
+        folder: Gets ``features``, ``model`` and ``reference``.
+        seed: Of the order of ties and the examples.
+    """
+    early = data.interactions.filter((pl.col(columns.TIMESTAMP) <= until) & ~_held_out())
+    folded = splits.assign(order_events(early, seed=seed), SplitConfig())
+    features = folder / "features"
+    tables.write(tables.Tables(folded, data.items, data.users), features)
+    # The features stage keeps the folds beside the canonical columns.
+    folded.write_parquet(features / artifacts.INTERACTIONS)
+    drawn = examples.plain_examples(folded, data.users, FeaturesConfig(seed=seed))
+    model = training.fit(folded, data.items, data.users, drawn, config, workdir=folder / "work")
+    model.save(folder / "model")
+    write_reference(features, folder / "model", None, folder / "reference")
+
+
+def watch(
+    data: tables.Tables, until: datetime, folder: Path, *, days: int, seed: int
+) -> list[Watched]:
+    """Monitor every later window, the held-out users, and planted changes of the next window."""
+    length = timedelta(days=days)
+    later = data.interactions.filter(~_held_out())
+    last = later[columns.TIMESTAMP].max()
+    assert isinstance(last, datetime), "MovieLens has events"
+    found = [
+        _one("held-out users of the same period", _moved(data.interactions, until, length), until)
+    ]
+    start = until
+    while start < last:
+        found.append(_one("next" if start == until else "later", later, start))
+        start += length
+    window = pl.col(columns.TIMESTAMP) > until
+    for name, shift in PLANTED.items():
+        changed = shift(later.filter(window), data.items)
+        found.append(_one(f"next, {name}", pl.concat([later.filter(~window), changed]), until))
+    return [
+        _watch(name, tables.Tables(rows, data.items, data.users), at, length, folder, seed=seed)
+        for name, rows, at in found
+    ]
+
+
+def _one(name: str, rows: pl.DataFrame, start: datetime) -> tuple[str, pl.DataFrame, datetime]:
+    return name, rows, start
+
+
+def _held_out() -> pl.Expr:
+    return pl.col(columns.USER).hash(0) % HELD_OUT == 0
+
+
+def _moved(interactions: pl.DataFrame, until: datetime, length: timedelta) -> pl.DataFrame:
+    """The early events of the held-out users, moved into the window after ``until``."""
+    early = interactions.filter(pl.col(columns.TIMESTAMP) <= until)
+    # Only users whose whole activity fits, so that no session is torn.
+    span = pl.col(columns.TIMESTAMP).max() - pl.col(columns.TIMESTAMP).min()
+    chosen = early.filter(_held_out() & (span.over(columns.USER) < length / 2))
+    within = pl.col(columns.USER).hash(3) % (length // timedelta(microseconds=2))
+    first = pl.col(columns.TIMESTAMP).min().over(columns.USER)
+    moved = (
+        pl.lit(until) + pl.duration(microseconds=1 + within) + (pl.col(columns.TIMESTAMP) - first)
+    )
+    return pl.concat(
+        [early.filter(~_held_out()), chosen.with_columns(moved.alias(columns.TIMESTAMP))]
+    )
+
+
+def _watch(
+    name: str,
+    data: tables.Tables,
+    start: datetime,
+    length: timedelta,
+    folder: Path,
+    *,
+    seed: int,
+) -> Watched:
+    place = folder / "windows" / f"{name} {start:%Y-%m-%d}"
+    tables.write(data, place / "data")
+    config = MonitorConfig(
+        window_days=length / timedelta(days=1),
+        window_end=(start + length).isoformat(),
+        state=str(place / "state"),
+        evidently_rows=0,
+        seed=seed,
+    )
+    result = monitor.run(
+        config,
+        interactions=place / "data",
+        reference=folder / "reference",
+        model=folder / "model",
+        monitoring=place / "monitoring",
+    )
+    verdict = tables.read_json(place / "monitoring" / artifacts.MONITORING_VERDICT)
+    signals = {signal["name"]: signal for signal in verdict["signals"]}
+    quality = signals.get("quality", {})
+    return Watched(
+        name,
+        f"{start:%Y-%m-%d}",
+        int(result.figures["events"]),
+        int(result.figures["users"]),
+        result.verdict,
+        ", ".join(f"{s['name']} {s['effect']:.2f}" for s in verdict["signals"] if s["drifted"]),
+        quality.get("reference"),
+        quality.get("current"),
+    )
