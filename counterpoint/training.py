@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from counterpoint import artifacts, columns, fitting, prior, splits, trainer
+from counterpoint import columns, fitting, prior, splits, trainer
 from counterpoint.choices import Search, fallback, search
 from counterpoint.config.train import TrainConfig
 from counterpoint.fitting import Fold
@@ -32,6 +33,7 @@ def fit(
     config: TrainConfig,
     *,
     workdir: Path,
+    tensorboard: Path | None = None,
     attributes: dict[str, Any] | None = None,
 ) -> Recommender:
     """Train a recommender.
@@ -46,8 +48,9 @@ def fit(
         users: Canonical users; may be empty.
         examples: columns.EXAMPLES of both fits.
         config: Everything else.
-        workdir: Checkpoints and TensorBoard files; a second call with equal data and settings
-            resumes from there.
+        workdir: Folder of the checkpoints: a second call with equal data and settings continues
+            where a killed one was. Removed again when the fit is complete.
+        tensorboard: Folder of the event files.
         attributes: How raw attributes become tokens, kept for serving.
 
     Raises:
@@ -64,7 +67,7 @@ def fit(
         min_users=config.prior.min_users,
         max_tokens=config.prior.max_attributes,
     )
-    key = _key(config, catalogue, examples)
+    checkpoints = workdir / _key(config, catalogue, examples)
     report: dict[str, Any] = {"seed": config.seed, "n_items": len(catalogue), "curves": {}}
 
     def fold_of(name: splits.Fit) -> Fold:
@@ -76,8 +79,8 @@ def fit(
             examples.filter(pl.col(columns.FIT) == fold.name),
             catalogue,
             config,
-            checkpoint=workdir / artifacts.CHECKPOINTS / f"{key}-{fold.name}",
-            tensorboard=workdir / artifacts.TENSORBOARD / fold.name,
+            checkpoint=checkpoints / fold.name,
+            tensorboard=tensorboard and tensorboard / fold.name,
         )
         report["curves"][fold.name] = asdict(result.curves)
         report[fold.name] = {
@@ -99,6 +102,7 @@ def fit(
     if not result.steps:
         choices = replace(choices, tower=0.0)
     module = fitting.assemble(final, catalogue, tower, choices, tokens, config)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     report["cpu_seconds"] = round(time.process_time() - cpu, 2)
     report["seconds"] = round(time.monotonic() - started, 2)
     report["peak_rss_mb"] = round(peak_rss_mb(), 1)

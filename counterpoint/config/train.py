@@ -53,6 +53,9 @@ class FitConfig(Section):
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     checkpoint_steps: int = Field(default=50, ge=1)
+    checkpoints: str = "var/checkpoints"
+    """Folder of the checkpoints of unfinished runs."""
+
     max_full_softmax_items: int = Field(default=50_000, ge=1)
     """Larger catalogues use sampled softmax with logQ correction."""
 
