@@ -12,7 +12,7 @@ from counterpoint import artifacts
 from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import CounterpointError, DataError, QualityError
 from counterpoint.tables import read_json
-from serving import repository, smoke
+from serving import environment, repository, smoke
 from serving.client import RecommendClient
 from serving.in_process import InProcess
 from serving.registry import Registry
@@ -88,6 +88,7 @@ def run(
     started = time.monotonic()
     if decision is not None:
         _obey(decision)
+    environment.inspect(Path(config.triton_env))
     registry = Registry(config.registry)
     folders = {"onnx": onnx, "model": model, "evaluation": evaluation}
     if reference is not None:
@@ -126,18 +127,18 @@ def try_out(config: DeployConfig, registry: Registry, version: Version) -> Smoke
         tempfile.TemporaryDirectory(prefix="counterpoint-deploy-") as scratch,
     ):
         models = Path(scratch) / "models"
-        environment = Path(config.triton_env).absolute()
+        triton = Path(config.triton_env).absolute()
         repository.write(
             folder,
             models,
             form="local",
             number=version.number,
             options=options,
-            environment=environment,
+            environment=triton,
         )
         server = TritonServer(
             models,
-            environment=environment,
+            environment=triton,
             log=Path(scratch) / "tritonserver.log",
             start_timeout=config.start_timeout,
         )

@@ -1,11 +1,14 @@
 """Where the front finds a known user: the feature server when there is one, else the snapshot."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from counterpoint.user_snapshot import StoredUser, UserSnapshot
 from serving.feature_server import FeatureServer, FeatureServerDown
+
+logger = logging.getLogger(__name__)
 
 
 class KnownUsers:
@@ -32,22 +35,30 @@ class KnownUsers:
             else None
         )
 
-    def get(self, user_ids: Sequence[str]) -> tuple[dict[str, StoredUser], bool]:
-        """Return the users that are known, and whether the answer is degraded.
+    def get(self, user_ids: Sequence[str]) -> tuple[dict[str, StoredUser], set[str]]:
+        """Return the users that are known, and those whose answer is degraded.
 
-        Degraded: a feature server is configured but did not answer, so the (older) snapshot did.
+        Degraded: a feature server is configured but gave nothing usable for the user, so the
+        (older) snapshot is asked instead.
         """
-        if not user_ids:
-            return {}, False
-        degraded = False
-        if self._server is not None:
+        if self._server is None or not user_ids:
+            return self._frozen(user_ids), set()
+        try:
+            rows = self._server.get(user_ids)
+        except FeatureServerDown:
+            return self._frozen(user_ids), set(user_ids)
+        known, degraded = {}, set()
+        for user, row in rows.items():
             try:
-                rows = self._server.get(user_ids)
-                return {user: self._decode(user, row) for user, row in rows.items()}, False
-            except FeatureServerDown:
-                degraded = True
+                known[user] = self._decode(user, row)
+            except (ValueError, TypeError) as error:
+                logger.warning("Features of user %r do not fit the model: %s", user, error)
+                degraded.add(user)
+        return known | self._frozen(sorted(degraded)), degraded
+
+    def _frozen(self, user_ids: Sequence[str]) -> dict[str, StoredUser]:
         found = {user: self._snapshot.get(user) for user in user_ids}
-        return {user: stored for user, stored in found.items() if stored is not None}, degraded
+        return {user: stored for user, stored in found.items() if stored is not None}
 
     def _decode(self, user: str, row: Mapping[str, object]) -> StoredUser:
         ids = _list(row.get("history"))

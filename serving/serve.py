@@ -55,7 +55,9 @@ def materialise(config: DeployConfig, version: str | None = None) -> Path:
                 form=config.target,
                 number=wanted.number,
                 options=options(config, version),
-                environment=Path(config.triton_env).absolute(),
+                environment=Path(config.triton_env).absolute()
+                if config.target == "local"
+                else None,
             )
     except Timeout as error:
         raise SetupError(
@@ -129,8 +131,9 @@ def run(
     with champion_server(config, version=version, ports=ports) as server:
         where = server.ports
         announce(
-            f"Serving {server.repository.name}: gRPC {HOST}:{where.grpc}, HTTP {HOST}:{where.http}, "
-            f"metrics http://{HOST}:{where.metrics}/metrics. Stop with Ctrl-C."
+            f"Serving {server.repository.name}: gRPC {HOST}:{where.grpc}, "
+            f"HTTP {HOST}:{where.http}, metrics http://{HOST}:{where.metrics}/metrics. "
+            f"Stop with Ctrl-C."
         )
         try:
             while server.running:

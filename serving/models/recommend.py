@@ -113,7 +113,7 @@ class Runtime:
         known, degraded = self._users.get(wanted)
         for query in queries:
             stored: StoredUser | None = known.get(query.user_id)
-            query.degraded = degraded and bool(query.user_id)
+            query.degraded = query.user_id in degraded
             if stored is not None:
                 past = zip(stored.items, stored.positive, strict=True)
                 query.events = [*past, *query.events]

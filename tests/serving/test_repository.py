@@ -1,0 +1,143 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import onnxruntime as ort
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from counterpoint.errors import DataError
+from serving import repository
+
+FORMS: tuple[repository.Form, ...] = ("local", "cluster")
+ONNX_TYPES = {"TYPE_INT64": "tensor(int64)", "TYPE_FP32": "tensor(float)"}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def written(
+    request: pytest.FixtureRequest,
+    folders: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, Path]:
+    target = tmp_path_factory.mktemp("repository") / "models"
+    repository.write(
+        folders["onnx"].parent,
+        target,
+        form=request.param,
+        number=4,
+        options={"version": "v4"},
+        environment=Path("/opt/env"),
+    )
+    return request.param, target
+
+
+def config(folder: Path, name: str) -> pb.ModelConfig:
+    text = (folder / name / "config.pbtxt").read_text("utf-8")
+    return text_format.Parse(text, pb.ModelConfig())
+
+
+def test_every_model_is_written_with_its_number(written: tuple[str, Path]) -> None:
+    form, folder = written
+    assert {p.name for p in folder.iterdir()} == set(repository.specs())
+    for name, spec in repository.specs().items():
+        files = {p.name for p in (folder / name / "4").iterdir()}
+        native = form == "cluster" and spec.onnx is not None
+        assert ("model.onnx" in files) == (spec.onnx is not None)
+        assert ("model.py" in files) == (not native)
+
+
+def test_configurations_equal_the_onnx_graphs(written: tuple[str, Path]) -> None:
+    _, folder = written
+    for name, spec in repository.specs().items():
+        if spec.onnx is None:
+            continue
+        graph = ort.InferenceSession(str(folder / name / "4" / "model.onnx"))
+        found = config(folder, name)
+        for ours, theirs in (
+            (found.input, graph.get_inputs()),
+            (found.output, graph.get_outputs()),
+        ):
+            assert [t.name for t in ours] == [t.name for t in theirs]
+            for tensor, node in zip(ours, theirs, strict=True):
+                assert ONNX_TYPES[pb.DataType.Name(tensor.data_type)] == node.type
+                assert len(tensor.dims) == len(node.shape) - 1
+                for size, dim in zip(tensor.dims, node.shape[1:], strict=True):
+                    # A size that the graph fixes may be left open, never contradicted.
+                    assert size in (-1, dim) or not isinstance(dim, int)
+                assert not isinstance(node.shape[0], int)
+
+
+def test_forms_agree_on_tensors_and_batching(folders: dict[str, Path], tmp_path: Path) -> None:
+    for form in FORMS:
+        repository.write(folders["onnx"].parent, tmp_path / form, form=form, number=1, options={})
+    for name, spec in repository.specs().items():
+        local, cluster = (config(tmp_path / form, name) for form in FORMS)
+        assert list(local.input) == list(cluster.input)
+        assert list(local.output) == list(cluster.output)
+        assert local.max_batch_size == cluster.max_batch_size
+        assert local.dynamic_batching == cluster.dynamic_batching
+        assert local.backend == "python"
+        assert cluster.backend == ("onnxruntime" if spec.onnx else "python")
+
+
+def test_environment_is_named_only_where_a_shell_can_read_it(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    for environment, named in ((Path("/opt/env"), True), (Path("/opt/my env"), False)):
+        target = tmp_path / str(named)
+        repository.write(
+            folders["onnx"].parent,
+            target,
+            form="local",
+            number=1,
+            options={},
+            environment=environment,
+        )
+        assert ("EXECUTION_ENV_PATH" in config(target, "recommend").parameters) == named
+
+
+def test_models_import_alone_in_the_triton_environment(
+    written: tuple[str, Path], triton_env: Path
+) -> None:
+    """The repository needs nothing of the checkout: neither this project nor its packages."""
+    form, folder = written
+    for name, spec in repository.specs().items():
+        if form == "cluster" and spec.onnx:
+            continue
+        program = (
+            f"import sys; sys.path.insert(0, {str(folder / name / '4')!r})\n"
+            f"import serving.models.{name} as m, serving.onnx_session\n"
+            f"print(m.__file__); assert 'polars' not in sys.modules"
+        )
+        done = subprocess.run(
+            [triton_env / "bin" / "python", "-I", "-c", program],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip().startswith(str(folder))
+
+
+def test_a_version_without_text_has_no_encoder(folders: dict[str, Path], tmp_path: Path) -> None:
+    version = tmp_path / "version"
+    shutil.copytree(folders["onnx"], version / "onnx")
+    shutil.rmtree(version / "onnx" / "item_encoder")
+    repository.write(version, tmp_path / "models", form="local", number=1, options={})
+    assert {p.name for p in (tmp_path / "models").iterdir()} == {"recommend", "recommender"}
+
+
+def test_a_missing_file_is_named_and_the_old_repository_stays(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    version = tmp_path / "version"
+    shutil.copytree(folders["onnx"], version / "onnx")
+    target = tmp_path / "models"
+    repository.write(version, target, form="local", number=1, options={})
+    before = sorted(str(p) for p in target.rglob("*"))
+    (version / "onnx" / "users.sqlite").unlink()
+    with pytest.raises(DataError, match=r"onnx/users\.sqlite"):
+        repository.write(version, target, form="local", number=2, options={})
+    assert sorted(str(p) for p in target.rglob("*")) == before
+    assert {p.name for p in tmp_path.iterdir()} == {"version", "models"}
