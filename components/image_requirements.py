@@ -1,7 +1,7 @@
 """Pip requirements of each image, read from the extras of pyproject.toml.
 
 Runs inside the image build before the project is copied there, so it needs only the standard
-library: ``python image_requirements.py train --accelerator gpu > train.txt``.
+library: ``python image_requirements.py model --accelerator gpu > model.txt``.
 """
 
 import argparse
@@ -14,12 +14,13 @@ from typing import Final
 EXTRAS: Final = {
     "base": ("pipelines",),
     "data": ("data",),
-    "train": ("train",),
+    "model": ("train",),
     "serve": ("serve",),
     "monitor": ("monitor",),
     "featureserver": ("data",),
 }
-"""Image -> extras installed on top of ``base``; ``base`` itself carries the core dependencies."""
+"""Stage of the Dockerfile -> extras it adds; ``base`` has the core dependencies too, ``model`` is
+beneath train, serve and monitor."""
 
 
 def requirements(image: str, project: dict[str, object], *, accelerator: str = "cpu") -> list[str]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from counterpoint.histories import Histories, Scorer
 from counterpoint.topk import score_chunks
@@ -76,6 +75,9 @@ def classify(
     values: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_]
 ) -> Classification | None:
     """Return the curve and the best decision; None if a class is absent."""
+    # Imported here: images without scikit-learn read Classification to publish it.
+    from sklearn.metrics import roc_auc_score, roc_curve
+
     if not labels.any() or labels.all():
         return None
     fpr, tpr, thresholds = roc_curve(labels, values)

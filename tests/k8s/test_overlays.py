@@ -1,12 +1,19 @@
 """The overlays, and production with the GPU component, are what a cluster would take."""
 
+import importlib
+import inspect
+import re
+
 import kubernetes_validate
 import pytest
+import typer
 import yaml
 
 from counterpoint import config as configuration
+from pipelines.cli import app
 from tests.k8s.checks import CHECKS
 from tests.k8s.checks.network import allows
+from tests.k8s.checks.references import BY_HAND
 from tests.k8s.conftest import OVERLAYS
 from tests.k8s.manifests import KUSTOMIZATIONS, ROOT, named, of_kind, pods, title
 
@@ -67,6 +74,31 @@ def test_configuration(rendered, overlay, tmp_path):
         assert image.endswith(f":{config.cluster.tag}")
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_commands(rendered, overlay):
+    """What the pods run exists and takes the options they give."""
+    commands = [
+        container["command"]
+        for pod in pods(rendered[overlay])
+        for container in pod.containers
+        if "counterpoint-" in container["image"] and container.get("command", ["sh"])[0] != "sh"
+    ]
+    programs = {command[0] if command[0] != "python" else command[2] for command in commands}
+    wanted = {"counterpoint", "serving.pod_repository", "serving.rollout", "tritonserver"}
+    assert programs == wanted
+    for command in commands:
+        if command[0] == "counterpoint":
+            cli = typer.main.get_command(app)
+            step = cli.commands[command[1]]
+            context = step.make_context(command[1], list(command[2:]))
+            assert context.params["pipeline"] == "monitoring"
+        elif command[0] == "python":
+            module = importlib.import_module(command[2])
+            given = {argument.partition("=")[0] for argument in command[3:]}
+            known = set(re.findall(r'"(--[a-z-]+)"', inspect.getsource(module.main)))
+            assert given <= known
+
+
 def test_gpu_nodes(rendered):
     """Triton goes to the nodes that the step ``train`` goes to."""
     cluster = configuration.ClusterConfig()
@@ -99,8 +131,6 @@ def test_every_file_is_used():
 
 
 def test_secrets_are_documented():
-    from tests.k8s.checks.references import BY_HAND
-
     guide = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
     for name, keys in BY_HAND.items():
         assert f"create secret generic {name}" in guide
