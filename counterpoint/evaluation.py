@@ -13,6 +13,7 @@ from counterpoint.config.evaluate import EvaluateConfig
 from counterpoint.errors import ConfigError
 from counterpoint.histories import Histories, Scorer, from_events
 from counterpoint.metrics import Measured, Ranking
+from counterpoint.tables import Tables
 from counterpoint.topk import rank
 
 
@@ -46,6 +47,13 @@ class Judged:
 
     ranking: Ranking
     measured: Mapping[str, Measured]
+
+
+def candidates(first: Sequence[str], known: Tables) -> list[str]:
+    """The full catalogue: the model's items, then the other items of the tables by id."""
+    present = set(first)
+    ids = pl.concat([known.items[columns.ITEM], known.interactions[columns.ITEM]]).unique().sort()
+    return [*first, *(item for item in ids if item not in present)]
 
 
 def prepare(

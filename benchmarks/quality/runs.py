@@ -25,7 +25,6 @@ from counterpoint.config import (
 )
 from counterpoint.histories import order_events
 from counterpoint.stages import ingest
-from counterpoint.stages.evaluate import candidates
 
 METRICS = ("ndcg", "recall", "recall@20", "coverage")
 
@@ -74,7 +73,7 @@ def run_baseline(name: str, dataset: Path, split: SplitConfig) -> Run:
     """Fit and judge one baseline with its default options."""
     config = EvaluateConfig(metrics=METRICS, baselines={name: {}})
     interactions, known = _folded(dataset, split)
-    task = _task(interactions, known, candidates([], known))
+    task = _task(interactions, known, evaluation.candidates([], known))
     started = time.process_time()
     scorer = evaluation.fit_baselines(task, config.baselines)[name]
     cpu = time.process_time() - started
@@ -98,7 +97,7 @@ def run_model(
             interactions, known.items, known.users, drawn, settings, workdir=Path(workdir)
         )
         cpu = time.process_time() - started
-    task = _task(interactions, known, candidates(model.item_ids, known))
+    task = _task(interactions, known, evaluation.candidates(model.item_ids, known))
     scorer = on_catalogue(model, model.item_ids, task.item_ids)
     judged = evaluation.judge(scorer, task, EvaluateConfig(metrics=METRICS))
     report = {name: model.report[name] for name in model.report if name not in ("curves", "tried")}

@@ -6,15 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from counterpoint import artifacts, columns, evaluation_report, tables
 from counterpoint.catalogues import on_catalogue
 from counterpoint.classification import Classification, classify, sample_pairs
 from counterpoint.comparison import CHAMPION, MODEL, per_user_table, summarise
 from counterpoint.config.evaluate import EvaluateConfig
 from counterpoint.errors import DataError
-from counterpoint.evaluation import Task, check, fit_baselines, judge, prepare
+from counterpoint.evaluation import Task, candidates, check, fit_baselines, judge, prepare
 from counterpoint.histories import Scorer
 from counterpoint.progress import track
 from counterpoint.recommender import Recommender
@@ -112,13 +110,6 @@ def run(
     os.replace(evaluation / f".{artifacts.EVALUATION}", evaluation / artifacts.EVALUATION)
     _log(content, task)
     return EvaluateResult(content, classification)
-
-
-def candidates(first: list[str], known: tables.Tables) -> list[str]:
-    """The full catalogue: the model's items, then the other items of the tables by id."""
-    present = set(first)
-    ids = pl.concat([known.items[columns.ITEM], known.interactions[columns.ITEM]]).unique().sort()
-    return [*first, *(item for item in ids if item not in present)]
 
 
 def _read_json(path: Path) -> Any:
