@@ -132,9 +132,11 @@ def _divide(
     accepted = rows.filter(reason.is_null()).select(
         {**nulls, **canonical}[name].cast(kind).alias(name) for name, kind in schema.items()
     )
-    source = pl.struct(pl.all().exclude(ROW_INDEX)).struct.json_encode()
+    # Bytes have no JSON form.
+    hexed = pl.selectors.binary().bin.encode("hex")
+    source = pl.struct(~pl.selectors.binary() - pl.selectors.by_name(ROW_INDEX), hexed)
     unconverted = rows.filter(reason.is_not_null()).select(
-        pl.lit(table).alias(TABLE), source.alias(RAW), reason.alias(REASON)
+        pl.lit(table).alias(TABLE), source.struct.json_encode().alias(RAW), reason.alias(REASON)
     )
     unparsed = reader.raw.rejected.lazy().select(pl.lit(table).alias(TABLE), RAW, REASON)
     return Part(accepted, pl.concat([unparsed, unconverted]))

@@ -1,6 +1,8 @@
 """Which interactions count as liked."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -23,11 +25,13 @@ class Rule:
     Attributes:
         expression: Bool over canonical columns.
         text: For people.
+        fields: For programs: ``events``, ``min_value`` or ``above``; all of them must hold.
         note: Set where the rule was chosen automatically.
     """
 
     expression: pl.Expr
     text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
     note: str | None = None
 
 
@@ -55,6 +59,7 @@ def rule(config: Positive | None, interactions: pl.LazyFrame, value_column: str 
     return Rule(
         expression,
         text,
+        {"min_value": mark} if mark else {"above": 0.0},
         f"Positives: {text} (chosen from the column {value_column!r}, largest value {top}). "
         "Set `positive: {min_value: …}` to choose yourself.",
     )
@@ -89,4 +94,8 @@ def _configured(config: Positive, interactions: pl.LazyFrame, value_column: str 
             )
         conditions.append(pl.col(columns.VALUE) >= config.min_value)
         texts.append(f"value >= {config.min_value:g}")
-    return Rule(pl.all_horizontal(conditions).fill_null(False), " and ".join(texts))
+    return Rule(
+        pl.all_horizontal(conditions).fill_null(False),
+        " and ".join(texts),
+        config.model_dump(mode="json", exclude_none=True),
+    )

@@ -30,6 +30,7 @@ class Source:
         users: ``columns.USERS``, lazy; may have no rows.
         rejected: ``REJECTED``, lazy.
         positive: The rule that marks positives, as text.
+        positive_rule: The same for programs: ``events``, ``min_value`` or ``above``.
         has_timestamps: False: the order of the rows stands in for time.
         licence: Notice to show, if any.
         attributes: ``{"user": spec, "item": spec}``.
@@ -43,6 +44,7 @@ class Source:
     users: pl.LazyFrame
     rejected: pl.LazyFrame
     positive: str
+    positive_rule: Mapping[str, Any]
     has_timestamps: bool
     licence: str | None
     attributes: Mapping[str, Spec]
@@ -54,6 +56,7 @@ class Source:
             "name": self.name,
             "source": self.origin,
             "positive": self.positive,
+            "positive_rule": dict(self.positive_rule),
             "has_timestamps": self.has_timestamps,
             "licence": self.licence,
             "attributes": {kind: dict(spec) for kind, spec in self.attributes.items()},

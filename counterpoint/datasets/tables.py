@@ -114,6 +114,7 @@ def _assemble(
         users=parts["users"].accepted if "users" in parts else no_users(),
         rejected=pl.concat([part.rejected for part in parts.values()]),
         positive=rule.text,
+        positive_rule=rule.fields,
         has_timestamps=timed,
         licence=config.licence,
         attributes={

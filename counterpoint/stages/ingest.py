@@ -59,8 +59,11 @@ def run(config: IngestConfig, *, dataset: Path) -> IngestResult:
         )
         outputs = {name: getattr(source, table) for table, (name, _) in tables.FILES.items()}
         outputs[artifacts.REJECTED] = source.rejected
-        for name in track(outputs, "Write canonical tables"):
-            outputs[name].sink_parquet(dataset / name)
+        try:
+            for name in track(outputs, "Write canonical tables"):
+                outputs[name].sink_parquet(dataset / name)
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"{source.origin} cannot be read to its end: {error}.") from error
     return _describe(source, dataset)
 
 
