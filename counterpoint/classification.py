@@ -15,6 +15,9 @@ from counterpoint.histories import Histories, Scorer
 from counterpoint.topk import score_chunks
 
 MAX_POINTS = 50
+MAX_USERS = 5000
+"""A random sample of this many users is enough for a stable curve."""
+
 CATEGORIES = ("not interacted", "liked")
 
 
@@ -45,8 +48,14 @@ class Classification:
 def sample_pairs(
     scorer: Scorer, histories: Histories, targets: sp.csr_matrix, *, seed: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Return standardised scores and labels of all targets and of as many drawn negatives."""
+    """Return standardised scores and labels of all targets and of as many drawn negatives.
+
+    Of more than ``MAX_USERS`` users, a sample is taken.
+    """
     rng = np.random.default_rng(seed)
+    if len(histories) > MAX_USERS:
+        chosen = np.sort(rng.choice(len(histories), size=MAX_USERS, replace=False))
+        histories, targets = histories.take(chosen), targets[chosen]
     n_items = targets.shape[1]
     values, labels = [], []
     for users, _, scores in score_chunks(scorer, histories, n_items=n_items):

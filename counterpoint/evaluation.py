@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class Task:
     item_ids: Sequence[str]
     attributes: sp.csr_matrix
 
-    @property
+    @cached_property
     def liked(self) -> sp.csr_matrix:
         """(training users, N) positives of the training data, each pair once."""
         return self.train.matrix(len(self.item_ids), positive_only=True)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from counterpoint import classification
 from counterpoint.classification import MAX_POINTS, classify, sample_pairs
 from counterpoint.histories import Histories
 
@@ -47,7 +48,7 @@ class Oracle:
         return self.targets[rows].toarray().astype(np.float32)
 
 
-def test_pairs_are_balanced_reproducible_and_never_seen_items():
+def test_pairs_are_balanced_reproducible_and_never_seen_items(monkeypatch):
     rng = np.random.default_rng(0)
     liked = rng.random((30, 40)) < 0.1
     liked[:, 0] = False
@@ -68,3 +69,7 @@ def test_pairs_are_balanced_reproducible_and_never_seen_items():
     np.testing.assert_array_equal(values, again)
     constant = Oracle(sp.csr_matrix(liked.shape, dtype=bool))
     assert classify(*sample_pairs(constant, batch, targets, seed=0)).auc == 0.5
+    monkeypatch.setattr(classification, "MAX_USERS", 10)
+    values, labels = sample_pairs(Oracle(targets), batch, targets, seed=0)
+    assert 10 <= labels.sum() < targets.nnz
+    assert classify(values, labels).auc == 1
