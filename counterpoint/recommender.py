@@ -1,11 +1,7 @@
 """A trained recommender as a value: scoring, recommending, adding items, saving and loading."""
 
-import hashlib
-import json
-import logging
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,75 +9,26 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from counterpoint import artifacts, columns, tables
+from counterpoint import columns, model_folder, tables
 from counterpoint.cold import ColdExtension, item_features
-from counterpoint.config.train import ColdConfig, EncoderConfig
-from counterpoint.errors import ConfigError, DataError
-from counterpoint.fusion import FusionWeights
-from counterpoint.graph import OTHER_KIND, POSITIVE_KIND, RecommenderModule, TowerScorer
+from counterpoint.config.train import ColdConfig
+from counterpoint.errors import DataError
+from counterpoint.graph import RecommenderModule
 from counterpoint.histories import Histories
-from counterpoint.linear import LinearScorer
-from counterpoint.prior import PriorScorer, multi_hot
-from counterpoint.text import TEMPLATE_VERSION, item_texts
+from counterpoint.model_folder import Settings, Stored
+from counterpoint.model_inputs import Inputs, pad
+from counterpoint.text import item_texts
 from counterpoint.topk import top_k
-from counterpoint.towers import UserTower
 
-logger = logging.getLogger(__name__)
+__all__ = ["Inputs", "Recommender", "Settings"]
 
-FORMAT = 1
 MAX_SCORES = 4_000_000
 MAX_PAIRS = 16_000_000
 """Bounds of (users x items) and (users x history x history) held at once."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything of model.json that rebuilds the module and reads its inputs.
-
-    Attributes:
-        dim: Width of the towers.
-        pools: Decay lengths of the recency pools.
-        recency: Strength of the recency weight of the linear part.
-        decay: Its decay length.
-        boost: Added to the scores of cold items.
-        fusion: Weights of the scorers.
-        profile: Profile vocabulary, in the order of the input tensor.
-        item_vocabulary: Item attribute tokens of the cold features.
-        attribute_weight: Weight of the attributes in the cold kernel.
-        history_length: Newest events that are read.
-        encoder: Settings of the text encoder; none: trained without text.
-        encoder_sha256: Its weights.
-        template: Version of the text templates.
-        attributes: How raw user and item attributes become tokens (``dataset.json``).
-    """
-
-    dim: int
-    pools: tuple[float, ...]
-    recency: float
-    decay: float
-    boost: float
-    fusion: FusionWeights
-    profile: tuple[str, ...]
-    item_vocabulary: tuple[str, ...]
-    attribute_weight: float
-    history_length: int
-    encoder: EncoderConfig | None = None
-    encoder_sha256: str | None = None
-    template: int = TEMPLATE_VERSION
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Padded tensors of B users, named as the inputs of the ONNX graph (see graph.py)."""
-
-    history: npt.NDArray[np.int64]
-    history_age: npt.NDArray[np.float32]
-    history_kind: npt.NDArray[np.int64]
-    profile: npt.NDArray[np.float32]
+KEPT = (columns.ITEM, columns.TITLE, columns.ATTRIBUTES)
+"""Columns of a model's items.parquet."""
 
 
 @dataclass(frozen=True)
@@ -262,30 +209,8 @@ class Recommender:
         return replace(self, module=module, items=pl.concat([self.items, added.select(KEPT)]))
 
     def save(self, folder: Path) -> None:
-        """Write model.safetensors, items.parquet and, last, model.json, each atomically."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            name: t.detach().cpu().contiguous() for name, t in self.module.state_dict().items()
-        }
-        tensors = folder / f".{artifacts.MODEL_TENSORS}.{os.getpid()}"
-        save_file(state, tensors)
-        settings = asdict(self.settings) | {
-            "encoder": self.settings.encoder and self.settings.encoder.model_dump(mode="json")
-        }
-        description = {
-            "format": FORMAT,
-            "settings": settings,
-            "n_items": self.n_items,
-            "tensors_sha256": _sha256(tensors),
-            "report": {name: v for name, v in self.report.items() if name != "curves"},
-        }
-        os.replace(tensors, folder / artifacts.MODEL_TENSORS)
-        items = folder / f".{artifacts.ITEMS}.{os.getpid()}"
-        self.items.write_parquet(items)
-        os.replace(items, folder / artifacts.ITEMS)
-        model = folder / f".{artifacts.MODEL}.{os.getpid()}"
-        tables.write_json(model, description)
-        os.replace(model, folder / artifacts.MODEL)
+        """Write the model folder, see ``model_folder.write``."""
+        model_folder.write(Stored(self.module, self.items, self.settings, self.report), folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Recommender":
@@ -294,103 +219,5 @@ class Recommender:
         Raises:
             DataError: A file is missing, damaged, or does not belong to the others.
         """
-        try:
-            description = tables.read_json(folder / artifacts.MODEL)
-            raw = description["settings"]
-            if description["format"] != FORMAT:
-                raise ValueError(f"format {description['format']}, this version reads {FORMAT}")
-            if _sha256(folder / artifacts.MODEL_TENSORS) != description["tensors_sha256"]:
-                raise ValueError(f"{artifacts.MODEL_TENSORS} is not the file model.json describes")
-            items = pl.read_parquet(folder / artifacts.ITEMS)
-            if len(items) != description["n_items"]:
-                raise ValueError(f"{len(items)} items, model.json has {description['n_items']}")
-            settings = Settings(
-                **raw
-                | {
-                    "pools": tuple(raw["pools"]),
-                    "profile": tuple(raw["profile"]),
-                    "item_vocabulary": tuple(raw["item_vocabulary"]),
-                    "fusion": FusionWeights(**raw["fusion"]),
-                    "encoder": raw["encoder"] and EncoderConfig.model_validate(raw["encoder"]),
-                }
-            )
-            module = _module(load_file(folder / artifacts.MODEL_TENSORS), settings)
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            SafetensorError,
-            json.JSONDecodeError,
-            pl.exceptions.PolarsError,
-        ) as error:
-            raise DataError(
-                f"{folder} holds no usable model: {error}. A model folder has "
-                f"{artifacts.MODEL_TENSORS}, {artifacts.MODEL} and {artifacts.ITEMS} of one "
-                "training run. Run the train stage again or restore the folder."
-            ) from error
-        return cls(module, items, settings, description["report"])
-
-
-KEPT = (columns.ITEM, columns.TITLE, columns.ATTRIBUTES)
-"""Columns of a model's items.parquet."""
-
-
-def pad(histories: Histories, profile: Sequence[str], history_length: int) -> Inputs:
-    """Return the padded tensors of a batch; see graph.py for their meaning.
-
-    Args:
-        histories: B users.
-        profile: Profile vocabulary.
-        history_length: Newest events that are kept.
-    """
-    if history_length < 1:
-        raise ConfigError([f"history_length = {history_length} must be at least 1."])
-    lengths = np.diff(histories.indptr)
-    kept = np.minimum(lengths, history_length)
-    width = max(int(kept.max(initial=0)), 1)
-    owner = histories.owners
-    place = np.arange(len(histories.items)) - (histories.indptr[:-1] + lengths - kept)[owner]
-    inside = place >= 0
-    row, column = owner[inside], place[inside]
-    history = np.zeros((len(histories), width), dtype=np.int64)
-    age = np.zeros((len(histories), width), dtype=np.float32)
-    kind = np.zeros((len(histories), width), dtype=np.int64)
-    history[row, column] = histories.items[inside] + 1
-    age[row, column] = histories.ages()[inside]
-    kind[row, column] = np.where(histories.positive[inside], POSITIVE_KIND, OTHER_KIND)
-    return Inputs(history, age, kind, multi_hot(histories.attributes, profile))
-
-
-def _module(tensors: dict[str, torch.Tensor], settings: Settings) -> RecommenderModule:
-    n_scored = len(tensors["cold.warm"])
-    user = UserTower(n_scored, settings.dim, settings.pools, dropout=0.0)
-    module = RecommenderModule(
-        TowerScorer(user, tensors["tower.vectors"], tensors["tower.bias"]),
-        LinearScorer(
-            tensors["linear.items"],
-            tensors["linear.weights"],
-            n_items=n_scored,
-            recency=settings.recency,
-            decay=settings.decay,
-        ),
-        PriorScorer(tensors["prior.base"], tensors["prior.shift"]),
-        ColdExtension(
-            tensors["cold.warm"],
-            tensors["cold.ridge_map"],
-            tensors["cold.features"],
-            boost=settings.boost,
-        ),
-        settings.fusion,
-    )
-    module.load_state_dict(tensors)
-    return module.eval()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        stored = model_folder.read(folder)
+        return cls(stored.module, stored.items, stored.settings, stored.report)
