@@ -85,6 +85,8 @@ def classify(
 ) -> Classification | None:
     """Return the curve and the best decision; None if a class is absent."""
     # Imported here: images without scikit-learn read Classification to publish it.
+
+    # Not installed in every step's image, while the result's type is read in all of them.
     from sklearn.metrics import roc_auc_score, roc_curve
 
     if not labels.any() or labels.all():
