@@ -14,6 +14,9 @@ from typing import Any, Protocol
 from counterpoint.classification import CATEGORIES, Classification
 from counterpoint.errors import CounterpointError
 
+SAID = "· "
+"""Starts the log lines of our own stages; what libraries print stays in the log only."""
+
 FAULT = "COUNTERPOINT-FAULT"
 """Starts the log line by which the local runner recognises the user's fault and its exit status."""
 
@@ -32,7 +35,9 @@ def step(metrics: MetricsLog) -> Iterator[dict[str, Any]]:
     Wall and CPU seconds and peak memory are added. A fault of the user ends the step with its
     message and exit status instead of a stack trace.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logging.basicConfig(
+        level=logging.INFO, format=f"{SAID}%(message)s", stream=sys.stderr, force=True
+    )
     for chatty in ("httpx", "great_expectations", "feast", "matplotlib", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     figures: dict[str, Any] = {}

@@ -12,24 +12,22 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from components.publish import FAULT, shown
+from components.publish import FAULT, SAID, shown
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 STARTED = re.compile(r"Executing task '(?P<name>[^']+)'")
 FINISHED = re.compile(r"Task '(?P<name>[^']+)' finished with status (?P<status>[A-Z]+)")
 PROGRESS = re.compile(r"^\s*(?P<what>[^:]+): (?P<done>\d+)/(?P<total>\d+)\s*$")
-NOISE = re.compile(r'KFP Executor|^\s*[{}\]\["]|^-+$|INFO - |outputs:|metadata=|uri=')
-
 KEY_FIGURES = {
-    "ingest": ("{interactions} interactions, {users} users, {items} items"),
-    "validate": ("{accepted} rows accepted, {quarantined} quarantined"),
-    "features": ("{examples} point-in-time examples"),
-    "train": ("validation NDCG@10 {valid_ndcg}, {steps} steps"),
-    "evaluate": ("NDCG@10 {ndcg} on {test_users} test users"),
-    "gate": ("promote: {promote}"),
-    "export": ("{onnx_mb} MB, largest score difference {max_score_difference}"),
-    "deploy": ("{smoke_answers} smoke-test answers over gRPC"),
-    "monitor": ("{drifted} of {signals} signals drifted"),
+    "ingest": "{interactions} interactions, {active_users} users, {active_items} items",
+    "validate": "{accepted_interactions} interactions accepted, {quarantined_interactions} not",
+    "features": "{examples} point-in-time examples, {mean_history} events before each",
+    "train": "validation NDCG@10 {valid_ndcg}, {steps} steps",
+    "evaluate": "NDCG@10 {ndcg} on {test_users} test users",
+    "gate": "{conditions} conditions, {failed} failed",
+    "export": "{parity_users} users answered alike, scores within {score_difference}",
+    "deploy": "version {number}, {smoke_cases} questions answered over gRPC",
+    "monitor": "{drifted} of {signals} signals drifted",
 }
 
 
@@ -115,8 +113,8 @@ class Watcher:
             self._finish(match["name"], match["status"])
         elif FAULT in line:
             self.fault = json.loads(line.partition(FAULT)[2])
-        elif line.strip() and not NOISE.search(line):
-            self._progress(line.strip())
+        elif (said := line.strip()).startswith(SAID):
+            self._progress(said.removeprefix(SAID))
 
     def _start(self, name: str) -> None:
         self.stages.append(Stage(name, time.time()))

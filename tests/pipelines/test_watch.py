@@ -31,7 +31,8 @@ def test_stages_progress_and_figures_are_read_from_the_log(tmp_path: Path) -> No
             "01:26:28.617 - INFO - Executing task \x1b[96m'gate'\x1b[0m\n",
             "    [KFP Executor 2026-11-22 01:26:28,741 INFO]: Looking for component\n",
             '        "inputs": {\n',
-            "    Resample users: 3/10\n",
+            "    · Resample users: 3/10\n",
+            "    a library says something\n",
             "01:26:28.753 - INFO - Task \x1b[96m'gate'\x1b[0m finished with status "
             "\x1b[92mSUCCESS\x1b[0m\n",
         ],
@@ -40,7 +41,7 @@ def test_stages_progress_and_figures_are_read_from_the_log(tmp_path: Path) -> No
         ("gate", "done", {"promote": 1.0})
     ]
     assert "Resample users: 3/10" in text
-    assert "KFP Executor" not in text and '"inputs"' not in text
+    assert "KFP Executor" not in text and "library" not in text and '"inputs"' not in text
     assert "KFP Executor" in (tmp_path / "run.log").read_text()
 
 
