@@ -29,7 +29,7 @@ def run_features(config: FeaturesConfig, *, validated: Path, features: Path) -> 
     """
     # Feast takes seconds to import; the command line imports this module for its help.
     from feature_repo import opening
-    from feature_repo.store import TABLES, FeatureRepository
+    from feature_repo.store import TABLES, FeatureRepository, release_duckdb
 
     store_config = opening.find_store_config(config.store)
     root = Path(config.state)
@@ -47,10 +47,16 @@ def run_features(config: FeaturesConfig, *, validated: Path, features: Path) -> 
             repositories.append(repository)
             return repository
 
-        result = stage.run(config, validated=validated, features=features, open_source=open_source)
-        if state.current(root) != folder:
-            repositories[0].materialise()
-            opening.write_serving_config(folder, root / state.CURRENT, store_config)
-            state.publish(folder)
+        try:
+            result = stage.run(
+                config, validated=validated, features=features, open_source=open_source
+            )
+            if state.current(root) != folder:
+                repositories[0].materialise()
+                opening.write_serving_config(folder, root / state.CURRENT, store_config)
+                state.publish(folder)
+        finally:
+            if repositories and repositories[0].store.config.offline_store.type == "duckdb":
+                release_duckdb()
     state.prune(root, config.keep_states)
     return result

@@ -177,6 +177,17 @@ class FeatureRepository:
         return first, last
 
 
+def release_duckdb() -> None:
+    """Let go of the process-wide DuckDB connection; the next retrieval opens another one.
+
+    A connection that is still open when Python exits floods stderr with notes on leaked objects.
+    """
+    # Imported here: the feature server's image has no DuckDB.
+    import ibis
+
+    ibis.options.default_backend = None
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Turn what Feast prints into debug messages, and drop its notes on each registry access."""

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -6,10 +6,17 @@ import pytest
 from counterpoint import feature_tables
 from counterpoint.tables import Tables
 from feature_repo import opening
-from feature_repo.store import TABLES, FeatureRepository
+from feature_repo.store import TABLES, FeatureRepository, release_duckdb
 from tests.counterpoint import logs
 
 LENGTH = 6
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_exit() -> Iterator[None]:
+    """Let go of DuckDB before Python exits."""
+    yield
+    release_duckdb()
 
 
 @pytest.fixture(scope="session")
