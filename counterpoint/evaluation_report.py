@@ -21,7 +21,7 @@ PAGE = """<!doctype html>
  th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #d9dee6;
           font-variant-numeric: tabular-nums; white-space: nowrap }
  th { vertical-align: bottom } td.name, th.name { text-align: left }
- td.model { font-weight: 600 }
+ td.model { font-weight: 600 } td.wide { text-align: left; white-space: normal }
  .interval { color: #5a6575; font-size: .82rem; font-weight: 400 }
  .better { color: #12723f } .worse { color: #b3261e } .note { color: #5a6575 }
  .side { display: flex; flex-wrap: wrap; gap: 2rem; align-items: center }
@@ -55,7 +55,7 @@ PAGE = """<!doctype html>
  the whole catalogue. Green or red: the model is better or worse there, the interval excludes 0.</p>
 <div class="scroll"><table><tr><th class="name">slice<th class="name">meaning<th>users<th>targets
 {% for name in order %}<th>{{ name }}{% endfor %}</tr>
-{% for s in e.slices %}<tr><td class="name">{{ s.name }}<td class="name">{{ s.meaning }}
+{% for s in e.slices %}<tr><td class="name">{{ s.name }}<td class="wide">{{ s.meaning }}
 <td>{{ s.users }}<td>{{ s.targets }}{% for name in order %}
 {% if not s.methods %}<td>–{% elif name == "model" %}<td>{{ s.methods[name] | figure }}
 {% else %}<td class="{{ s.comparisons[name] | colour }}">{{ s.methods[name] | figure }}{% endif %}
@@ -100,7 +100,7 @@ def page(evaluation: Mapping[str, Any]) -> str:
         "direction": lambda m: "higher" if m["greater_is_better"] else "lower",
     }
     features, model = evaluation.get("features") or {}, evaluation.get("model") or {}
-    details = [("Configuration", evaluation["config"]), ("Features", features), ("Model", model)]
+    details = [("Model", model), ("Configuration", evaluation["config"]), ("Features", features)]
     return environment.from_string(PAGE).render(
         e=evaluation,
         primary=evaluation["primary"].partition("@")[0].upper(),
