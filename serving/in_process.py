@@ -8,7 +8,7 @@ from pathlib import Path
 
 from counterpoint import plugins
 from serving.repository import MODELS
-from serving.spec import Arrays, InvalidInput, Runtime
+from serving.spec import Arrays, Call, InvalidInput, Runtime
 
 
 class InProcess:
@@ -21,11 +21,19 @@ class InProcess:
     """
 
     def __init__(self, repository: Path, *, number: int, options: Mapping[str, str]) -> None:
-        self._runtimes: dict[str, Runtime] = {}
-        for config in sorted(repository.glob("*/config.pbtxt")):
-            name = config.parent.name
-            module = plugins.load(MODELS, name)
-            self._runtimes[name] = module.Runtime(config.parent / str(number), options, self.call)
+        self._repository = repository
+        self._number = number
+        self._options = options
+        self._runtimes = {
+            config.parent.name: self.runtime(config.parent.name, self.call)
+            for config in sorted(repository.glob("*/config.pbtxt"))
+        }
+
+    def runtime(self, model: str, call: Call) -> Runtime:
+        """Return the runtime of one model, which asks the others through ``call``."""
+        folder = self._repository / model / str(self._number)
+        runtime: Runtime = plugins.load(MODELS, model).Runtime(folder, self._options, call)
+        return runtime
 
     def call(self, model: str, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         """Run one request and return the named outputs.

@@ -155,7 +155,7 @@ def test_sharing_an_execution_changes_no_answer(
     local: InProcess, rows: list[dict[str, Any]], with_a_bad_one: bool
 ) -> None:
     """Requests of any shapes batched by Triton get what each gets alone; a bad one fails alone."""
-    runtime = local._runtimes["recommend"]
+    runtime = local.runtime("recommend", local.call)
     requests = [request(**row) for row in rows]
     bad = [request(k=0)] if with_a_bad_one else []
     together = runtime.execute([*bad, *requests])
