@@ -35,11 +35,7 @@ def step(metrics: MetricsLog) -> Iterator[dict[str, Any]]:
     Wall and CPU seconds and peak memory are added. A fault of the user ends the step with its
     message and exit status instead of a stack trace.
     """
-    logging.basicConfig(
-        level=logging.INFO, format=f"{SAID}%(message)s", stream=sys.stderr, force=True
-    )
-    for chatty in ("httpx", "great_expectations", "feast", "matplotlib", "urllib3"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    speak()
     figures: dict[str, Any] = {}
     started = time.monotonic()
     try:
@@ -58,6 +54,16 @@ def step(metrics: MetricsLog) -> Iterator[dict[str, Any]]:
     for name, value in figures.items():
         if isinstance(value, bool | int | float):
             metrics.log_metric(name, float(value))
+
+
+def speak() -> None:
+    """Let our own packages log to standard error, and no library."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"{SAID}%(message)s"))
+    for package in ("counterpoint", "feature_repo", "serving"):
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        logger.handlers, logger.propagate = [handler], False
 
 
 def markdown(
