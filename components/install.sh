@@ -1,19 +1,17 @@
 #!/bin/sh
 # Install the packages of one image at the versions of its lock; runs in the image build.
-#   install.sh <image> [cpu|gpu]     into /opt/venv
+#   install.sh <stage> [cpu|gpu]     into /opt/venv
 #   install.sh triton                into /app/.venv-triton (DeployConfig.triton_env)
 set -eu
 cd /opt/build
-# The environments have no pip; the interpreter that made them does.
-python3=$(python -c 'import sys; print(sys._base_executable)')
 into() {
   environment=$1
   shift
-  "$python3" -m pip --python "$environment/bin/python" install --no-cache-dir \
+  python -m pip --python "$environment/bin/python" install --no-cache-dir \
     --disable-pip-version-check --progress-bar off "$@"
 }
 if [ "$1" = triton ]; then
-  "$python3" -m venv --without-pip /app/.venv-triton
+  python -m venv --without-pip /app/.venv-triton
   into /app/.venv-triton --no-deps --requirement triton.txt
 else
   python image_requirements.py "$1" --accelerator "${2:-cpu}" > "$1.txt"
