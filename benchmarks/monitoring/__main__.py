@@ -65,7 +65,7 @@ def measure(given: argparse.Namespace) -> None:
                 data, vectors, windows=given.null, days=given.days, seed=given.seed
             )
             page += _tallies(tallies)
-            content["stationary"] = {name: asdict(tally) for name, tally in tallies.items()}
+            content["stationary"] = {name: tally.record() for name, tally in tallies.items()}
     (given.results / "monitoring.md").write_text(page, "utf-8")
     tables.write_json(given.results / "monitoring.json", content)
     print(page)
@@ -99,8 +99,13 @@ def _tallies(tallies: dict[str, stationary.Tally]) -> str:
             f"{tally.verdicts[verdict] / max(1, tally.windows):.1%}"
             for verdict in ("ok", "drift", "retrain")
         ]
-        signals = ", ".join(f"{s} {n}" for s, n in tally.drifted.most_common())
+        signals = ", ".join(f"{s} {n}" for s, n in tally.drifted.most_common() if n)
         rows.append(f"| {name} | {tally.windows} | {' | '.join(shares)} | {signals} |")
+    unchanged = tallies["unchanged"]
+    levels = ", ".join(
+        f"{name} {n / max(1, unchanged.windows):.1%}"
+        for name, n in sorted(unchanged.significant.items())
+    )
     return "\n".join(
         [
             "",
@@ -109,6 +114,9 @@ def _tallies(tallies: dict[str, stationary.Tally]) -> str:
             "| window | looked at | ok | drift | retrain | drifted signals |",
             "| --- | ---: | ---: | ---: | ---: | --- |",
             *rows,
+            "",
+            f"Unchanged windows in which a signal's own p-value is at most {stationary.LEVEL} "
+            f"(before Holm and the size that matters): {levels}.",
             "",
         ]
     )

@@ -17,7 +17,8 @@ from counterpoint.stages import monitor
 logger = logging.getLogger(__name__)
 
 HELD_OUT = 6
-"""One user in this many is kept from the early model, as a window of the very same period."""
+"""One user in this many makes a window of the very same period: half of them are kept from the
+model entirely, as new users, the others with the second half of their events."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def train(
         folder: Gets ``features``, ``model`` and ``reference``.
         seed: Of the order of ties and the examples.
     """
-    early = data.interactions.filter((pl.col(columns.TIMESTAMP) <= until) & ~_held_out())
+    early = data.interactions.filter(pl.col(columns.TIMESTAMP) <= until).filter(~_held_out())
     folded = splits.assign(order_events(early, seed=seed), SplitConfig())
     features = folder / "features"
     tables.write(tables.Tables(folded, data.items, data.users), features)
@@ -63,7 +64,9 @@ def watch(
 ) -> list[Watched]:
     """Monitor every later window, the held-out users, and planted changes of the next window."""
     length = timedelta(days=days)
-    later = data.interactions.filter(~_held_out())
+    early = pl.col(columns.TIMESTAMP) <= until
+    known = data.interactions.filter(early).filter(~_held_out())
+    later = pl.concat([known, data.interactions.filter(~early)])
     last = later[columns.TIMESTAMP].max()
     assert isinstance(last, datetime), "MovieLens has events"
     found = [
@@ -88,23 +91,25 @@ def _one(name: str, rows: pl.DataFrame, start: datetime) -> tuple[str, pl.DataFr
 
 
 def _held_out() -> pl.Expr:
-    return pl.col(columns.USER).hash(0) % HELD_OUT == 0
+    """Events that the early model does not see although they are early."""
+    chosen = pl.col(columns.USER).hash(0) % HELD_OUT == 0
+    new = pl.col(columns.USER).hash(1) % 2 == 0
+    place = pl.col(columns.TIMESTAMP).rank("ordinal").over(columns.USER)
+    return chosen & (new | (place > pl.len().over(columns.USER) // 2))
 
 
 def _moved(interactions: pl.DataFrame, until: datetime, length: timedelta) -> pl.DataFrame:
-    """The early events of the held-out users, moved into the window after ``until``."""
+    """The early events with the held-out ones moved into the window after ``until``."""
     early = interactions.filter(pl.col(columns.TIMESTAMP) <= until)
-    # Only users whose whole activity fits, so that no session is torn.
-    span = pl.col(columns.TIMESTAMP).max() - pl.col(columns.TIMESTAMP).min()
-    chosen = early.filter(_held_out() & (span.over(columns.USER) < length / 2))
-    within = pl.col(columns.USER).hash(3) % (length // timedelta(microseconds=2))
-    first = pl.col(columns.TIMESTAMP).min().over(columns.USER)
-    moved = (
-        pl.lit(until) + pl.duration(microseconds=1 + within) + (pl.col(columns.TIMESTAMP) - first)
-    )
-    return pl.concat(
-        [early.filter(~_held_out()), chosen.with_columns(moved.alias(columns.TIMESTAMP))]
-    )
+    held = early.filter(_held_out())
+    stamps = pl.col(columns.TIMESTAMP)
+    since = stamps - stamps.min().over(columns.USER)
+    # Only users whose held-out events fit, so that no session is torn.
+    half = length // timedelta(microseconds=2)
+    first = pl.duration(microseconds=1 + pl.col(columns.USER).hash(3) % half)
+    moved = held.with_columns((pl.lit(until) + first + since).alias(columns.TIMESTAMP))
+    fits = since.max().over(columns.USER) < length / 2
+    return pl.concat([early.filter(~_held_out()), moved.filter(fits)])
 
 
 def _watch(

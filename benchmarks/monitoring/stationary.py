@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,14 +29,32 @@ from counterpoint.stages import monitor
 FRACTION = 0.6
 """Share of the events that the reference holds."""
 
+LEVEL = 0.05
+"""Without drift a signal's p-value falls to this level or below in this share of the windows."""
+
 
 @dataclass
 class Tally:
-    """Verdicts and drifted signals over all windows of one kind."""
+    """What was said about all windows of one kind.
+
+    Attributes:
+        windows: Number of windows.
+        verdicts: Verdict -> windows.
+        drifted: Signal -> windows in which it drifted.
+        significant: Signal -> windows in which its own p-value is at most ``LEVEL``.
+    """
 
     windows: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     drifted: Counter[str] = field(default_factory=Counter)
+    significant: Counter[str] = field(default_factory=Counter)
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {
+            name: value if isinstance(value, int) else dict(value)
+            for name, value in vars(self).items()
+        }
 
 
 @dataclass(frozen=True)
@@ -63,12 +82,12 @@ def measure(
     Args:
         data: Canonical tables.
         vectors: (N, D) text vectors of ``data.items``.
-        windows: Unchanged windows to look at; a fifth as many of each planted change.
+        windows: Unchanged windows to look at; a tenth as many of each planted change.
         days: Length of a window.
         seed: Of the rounds.
     """
     tallies = {name: Tally() for name in ("unchanged", *PLANTED)}
-    wanted = {"unchanged": windows} | dict.fromkeys(PLANTED, windows // 5)
+    wanted = {"unchanged": windows} | dict.fromkeys(PLANTED, windows // 10)
     shifts: dict[str, Shift] = {"unchanged": none, **PLANTED}
     for work in track(_rounds(data, vectors, days=days, seed=seed), "Windows", total=None):
         for name, shift in shifts.items():
@@ -164,4 +183,7 @@ def _look(
         return
     tally.windows += 1
     tally.verdicts[result.verdict] += 1
-    tally.drifted.update(s["name"] for s in verdict["signals"] if s["drifted"])
+    for signal in verdict["signals"]:
+        tally.drifted[signal["name"]] += signal["drifted"]
+        if signal["counted"]:
+            tally.significant[signal["name"]] += signal["p_value"] <= LEVEL

@@ -39,7 +39,7 @@ class MonitorConfig(Section):
     psi_threshold: float = Field(default=0.1, gt=0)
     """Population stability index, in excess of chance, from which a significant change matters."""
 
-    auc_threshold: float = Field(default=0.65, gt=0.5, lt=1)
+    auc_threshold: float = Field(default=0.7, gt=0.5, lt=1)
     """Classifier two-sample AUC on text embeddings from which drift matters."""
 
     share_threshold: float = Field(default=0.1, gt=0, lt=1)

@@ -16,6 +16,10 @@ MAX_VALUES = 20
 
 BINS = 10
 MAX_ITEMS = 200
+OTHER_ITEMS = "other items"
+OCTAVES = {n: f"{n:02d} | {2**n:,} to {2 ** (n + 1) - 1:,}" for n in range(32)}
+"""Names of the bins of the events per user; the number in front keeps them in order."""
+
 MAX_TOKENS = 50
 
 
@@ -56,7 +60,7 @@ def blocks(observed: Observations, items: pl.DataFrame) -> dict[str, Block]:
         add("positive", events, pl.col(columns.POSITIVE))
     frequent = events[columns.ITEM].value_counts(sort=True, name="n").head(MAX_ITEMS)
     known = pl.col(columns.ITEM).is_in(frequent[columns.ITEM].implode())
-    add("items", events, pl.when(known).then(columns.ITEM).otherwise(pl.lit("other items")))
+    add("items", events, pl.when(known).then(columns.ITEM).otherwise(pl.lit(OTHER_ITEMS)))
     add("popularity", events.join(_popularity(events), on=columns.ITEM), pl.col("decile"))
     tokens = items.select(columns.ITEM, columns.ATTRIBUTES).explode(columns.ATTRIBUTES)
     for name, rows in _by_name(events.select(UNIT, columns.ITEM).join(tokens, on=columns.ITEM)):
@@ -67,15 +71,18 @@ def blocks(observed: Observations, items: pl.DataFrame) -> dict[str, Block]:
     add("hour", events, (stamps.hour() // 4 * 4).cast(pl.String).str.zfill(2) + ":00 UTC")
     add("weekday", events, stamps.weekday().cast(pl.String) + stamps.strftime(" %a"))
     activity = events.group_by(UNIT).len("n")
-    octave = 2 ** pl.col("n").log(2).floor().cast(pl.Int64)
-    add("activity", activity, octave.cast(pl.String).str.zfill(6))
+    octave = pl.col("n").log(2).floor().cast(pl.Int64)
+    add("activity", activity, octave.replace_strict(list(OCTAVES), list(OCTAVES.values())))
     return found
 
 
 def mean_vectors(
     observed: Observations, item_ids: list[str], vectors: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return the mean text vector of each unit's items.
+    """Return the mean text vector of each unit's items, freed of the number of items.
+
+    Users with many events reach deeper into the catalogue whatever their taste, so the part of the
+    means that is quadratic in log2(number of items) is taken out: it is activity, another signal.
 
     Returns:
         (m, D) means of the units with an item that has a vector, and (n,) which units those are.
@@ -94,7 +101,9 @@ def mean_vectors(
     counts = np.asarray(weights.sum(axis=1)).ravel()
     has = counts > 0
     means = (weights[has] @ vectors) / counts[has, None]
-    return np.asarray(means, dtype=np.float32), has
+    depth = np.vander(np.log2(counts[has]), 3)
+    trend, *_ = np.linalg.lstsq(depth, means, rcond=None)
+    return np.asarray(means - depth @ trend, dtype=np.float32), has
 
 
 def _count(frame: pl.DataFrame, n: int) -> Block:

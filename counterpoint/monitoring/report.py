@@ -13,7 +13,7 @@ MEANING = {
     "positive": "share of positive events",
     "items": "which items are interacted with",
     "popularity": "how much the popular items dominate",
-    "item_text": "texts of the items (a classifier tells the sides apart)",
+    "item_text": "texts of the items",
     "unknown_users": "users never seen before",
     "unknown_items": "events on items never seen before",
     "quality": "realised quality of the recommendations",
@@ -45,7 +45,7 @@ PAGE = """<!doctype html>
  .state { font-weight: 600; padding: .1rem .6rem; border-radius: 1rem; color: #fff }
  .ok { background: #12723f } .drift { background: #9a5b00 } .retrain { background: #b3261e }
  .insufficient_data { background: #5a6575 }
- .meter { width: 10rem; height: .7rem; background: #eef1f5; position: relative }
+ .meter { width: 8rem; height: .7rem; background: #eef1f5; position: relative }
  .meter i { position: absolute; inset: 0 auto 0 0; background: #7a8798 }
  .meter i.over { background: #b3261e } .meter b { position: absolute; top: -.2rem; bottom: -.2rem;
  width: 2px; background: #1c2430 }
@@ -69,17 +69,18 @@ PAGE = """<!doctype html>
  cannot be chance: p below {{ v.alpha }} after correction for {{ counted }} signals, with users, not
  events, as the unit. Where slices of the reference differ more among themselves than the setting,
  that usual size is what matters. Grey rows are shown but never counted.</p>
-<div class="scroll"><table><tr><th class="name">signal<th class="name">what it compares
-<th class="name">measured as<th>size<th>matters from<th class="name"><th>adjusted p<th>reference
-<th>window<th class="name"></tr>
+<div class="scroll"><table><tr><th class="name">signal<th class="name"><th>size<th>matters from
+<th class="name"><th>adjusted p<th>reference<th>window</tr>
 {% for s in signals %}<tr{% if not s.counted %} class="note"{% endif %}>
-<td class="name">{{ s.name }}
-<td class="name">{{ s | meaning }}<td class="name">{{ s.statistic }}<td>{{ s.effect | figure }}
-<td>{{ s.threshold | figure }}<td>{% if s.name != "calibration" %}<div class="meter">
+<td class="name"><b>{{ s.name }}</b><br>
+<span class="note">{{ s | meaning }} · {{ s.statistic }}</span>
+<td class="name">{% if s.drifted %}<span class="state drift">drifted</span>
+{% elif not s.counted %}not counted{% else %}ok{% endif %}
+<td>{{ s.effect | figure }}<td>{{ s.threshold | figure }}
+<td>{% if s.name != "calibration" %}<div class="meter">
 <i class="{{ 'over' if s.drifted }}" style="width:{{ s | share(2) }}%"></i><b style="left:50%"></b>
 </div>{% endif %}<td>{{ s.p_adjusted | chance }}<td>{{ s.reference | figure }}
-<td>{{ s.current | figure }}<td class="name">{% if s.drifted %}<span class="state drift">drifted
-</span>{% elif not s.counted %}not counted{% else %}ok{% endif %}</tr>
+<td>{{ s.current | figure }}</tr>
 {% endfor %}</table></div>
 {% if v.not_measured %}<p class="note">Not measured:</p><ul class="note">
 {% for name, why in v.not_measured.items() %}<li>{{ name }}: {{ why }}</li>{% endfor %}</ul>
@@ -87,7 +88,7 @@ PAGE = """<!doctype html>
 <h2>What changed</h2>
 <p>Shares of events (of users for user attributes):
  <span class="key" style="background:#9db1cc"></span> reference
- <span class="key" style="background:#b3261e"></span> window. Largest changes first.</p>
+ <span class="key" style="background:#b3261e"></span> window.</p>
 <div class="bins">{% for s in signals if s.bins %}<div><h3>{{ s.name }}</h3><table>
 {% set top = s.bins | widest %}{% for b in s.bins %}<tr><td class="name">{{ b.name | label }}
 <td><div class="pair"><i style="width:{{ 100 * b.reference / top }}%"></i>
@@ -104,7 +105,7 @@ PAGE = """<!doctype html>
 <p>Alert: {{ "delivered" if v.alert.sent else "not sent" }} ({{ v.alert.detail }}).</p>
 {% if frames %}<h2>Evidently</h2>
 <p class="note">Evidently draws single columns and marks them by their index alone. It takes every
- event as independent, so its marks are no verdict; the table above is.</p>
+ event as independent, and its headline only counts marked columns, so neither is a verdict.</p>
 {% for title, html in frames.items() %}<details{% if loop.first %} open{% endif %}>
 <summary>{{ title }}</summary>
 <iframe loading="lazy" title="{{ title }}" srcdoc="{{ html }}"></iframe></details>

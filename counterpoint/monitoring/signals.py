@@ -9,7 +9,7 @@ import polars as pl
 
 from counterpoint import columns
 from counterpoint.config.monitor import MonitorConfig
-from counterpoint.monitoring.blocks import Block, blocks, mean_vectors
+from counterpoint.monitoring.blocks import OTHER_ITEMS, Block, blocks, mean_vectors
 from counterpoint.monitoring.model_signals import model_signals
 from counterpoint.monitoring.observations import NEW_ITEM, NEW_USER, UNIT, Observations
 from counterpoint.monitoring.reference import VECTOR, Reference
@@ -25,6 +25,7 @@ from counterpoint.monitoring.units import Floats
 ADVISORY = ("hour", "weekday", "activity", "calibration")
 """Shown, never counted: traffic changes with the calendar, and calibration follows quality."""
 
+ORDERED = ("value", "popularity", "hour", "weekday", "activity")
 PSI = "PSI above chance"
 SHOWN_BINS = 12
 
@@ -44,7 +45,7 @@ def measure(
         config: Thresholds.
         reference: The snapshot.
         observed: Its events and those of the window.
-        items: Items of both sides: item, attributes.
+        items: Items of both sides: item, title, attributes.
         length: Length of the window.
         realised: Table of ``quality.realised`` for the window, or why there is none.
     """
@@ -89,23 +90,31 @@ def _distributions(
             usual=differences[name].usual,
             p_value=differences[name].p_value,
             counted=name not in ADVISORY,
-            bins=_shares(block, observed, by_change=name not in ("hour", "weekday", "activity")),
+            bins=_shares(name, block, observed, items),
         )
         for name, block in found.items()
     ]
 
 
-def _shares(block: Block, observed: Observations, *, by_change: bool) -> tuple[Bin, ...]:
+def _shares(
+    name: str, block: Block, observed: Observations, items: pl.DataFrame
+) -> tuple[Bin, ...]:
+    """Shares of both sides: ordered bins in their order, others by the size of the change."""
     current = observed.units.current
     sides: list[Floats] = [
         np.asarray(block.counts[side].sum(axis=0), dtype=np.float64).ravel()
         for side in (~current, current)
     ]
     before, now = (side / max(1.0, side.sum()) for side in sides)
-    order = np.argsort(-np.abs(now - before), kind="stable") if by_change else range(len(now))
-    return tuple(
-        Bin(block.bins[i], float(before[i]), float(now[i])) for i in list(order)[:SHOWN_BINS]
-    )
+    order = [i for i in range(len(now)) if block.bins[i] != OTHER_ITEMS]
+    if name not in ORDERED:
+        order.sort(key=lambda i: -abs(now[i] - before[i]))
+    order = order[:SHOWN_BINS]
+    labels = {b: b.partition("=")[2] or b.rpartition(" | ")[2] for b in block.bins}
+    if name == "items":
+        titles = items.filter(pl.col(columns.ITEM).is_in([block.bins[i] for i in order]))
+        labels |= dict(titles.select(columns.ITEM, columns.TITLE).drop_nulls().iter_rows())
+    return tuple(Bin(labels[block.bins[i]], float(before[i]), float(now[i])) for i in order)
 
 
 def _item_text(

@@ -100,9 +100,8 @@ def compare(window: Window, reference: Reference, data: tables.Tables) -> Observ
 
 
 def items_of_both(reference: Reference, data: tables.Tables) -> pl.DataFrame:
-    """Items of the reference with all that is known there, then the others of the tables."""
-    newer = data.items.select(columns.ITEM, columns.ATTRIBUTES).unique(columns.ITEM)
-    return pl.concat(
-        [reference.items, newer.join(reference.items, on=columns.ITEM, how="anti")],
-        how="diagonal",
-    )
+    """Items of the reference with all that is known there, then the others; titles of today."""
+    today = data.items.select(columns.ITEM, columns.TITLE, columns.ATTRIBUTES)
+    today = today.unique(columns.ITEM, keep="first", maintain_order=True)
+    old = reference.items.join(today.drop(columns.ATTRIBUTES), on=columns.ITEM, how="left")
+    return pl.concat([old, today.join(old, on=columns.ITEM, how="anti")], how="diagonal")
