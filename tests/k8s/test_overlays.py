@@ -10,6 +10,7 @@ import typer
 import yaml
 
 from counterpoint import config as configuration
+from pipelines import placement
 from pipelines.cli import app
 from tests.k8s.checks import CHECKS
 from tests.k8s.checks.network import allows
@@ -72,6 +73,40 @@ def test_configuration(rendered, overlay, tmp_path):
     for image in own:
         assert image.startswith(f"{prefix}counterpoint-")
         assert image.endswith(f":{config.cluster.tag}")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_steps_and_servers_share_the_state(rendered, overlay):
+    """Names that the compiled pipelines use are those of the objects."""
+    objects = rendered[overlay]
+    cluster = configuration.ClusterConfig()
+    assert named(objects, "PersistentVolumeClaim", cluster.state_claim)
+    assert "password" in BY_HAND[cluster.redis_secret]
+    host, _, port = cluster.redis_address.partition(":")
+    assert int(port) == named(objects, "Service", host)["spec"]["ports"][0]["port"]
+    mounts = [
+        mount["mountPath"]
+        for pod in pods(objects)
+        for container in pod.containers
+        for mount in container.get("volumeMounts", [])
+        if mount["name"] == "state"
+    ]
+    assert set(mounts) == {placement.STATE}
+
+
+@pytest.mark.parametrize("overlay", ["local", "prod"])
+def test_feature_store_gets_its_environment(rendered, overlay):
+    """The server and the step ``features`` set what the store's configuration asks for."""
+    config = configuration.load([KUSTOMIZATIONS / "overlays" / overlay / "counterpoint.yaml"])
+    store = (ROOT / config.features.store).read_text("utf-8")
+    wanted = set(re.findall(r"\$\{(\w+)\}", re.sub(r"#.*", "", store))) - {"STATE"}
+    assert wanted == {"FEAST_REDIS_ADDRESS", "FEAST_REDIS_PASSWORD"}
+    (server,) = (p for p in pods(rendered[overlay]) if p.owner == "Deployment/feature-server")
+    assert wanted <= {variable["name"] for variable in server.spec["containers"][0]["env"]}
+    (waited,) = (c["command"][-1] for c in server.containers if c["name"] == "wait-for-store")
+    assert f"/app/{config.features.state}/current/feature_store.yaml" in waited
+    dockerfile = (ROOT / "components" / "Dockerfile").read_text("utf-8")
+    assert f'"--chdir", "/app/{config.features.state}/current"' in dockerfile
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
