@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Config(Section):
-    """One section per stage, each one parameter of the pipelines; ``cluster`` serves compilation."""
+    """One section per stage, a parameter of the pipelines each; ``cluster`` is for compiling."""
 
     ingest: IngestConfig = IngestConfig()
     validation: ValidationConfig = ValidationConfig()

@@ -36,6 +36,8 @@ class ClusterConfig(Section):
     """Step name -> resources; a step that is not named has the defaults."""
 
     accelerator: str = "nvidia.com/gpu"
+    """Resource name of the GPUs."""
+
     accelerators: int = Field(default=1, ge=0)
     """GPUs of the ``train`` step; 0 trains on CPU nodes."""
 
@@ -45,11 +47,20 @@ class ClusterConfig(Section):
     """Labels a GPU node carries."""
 
     gpu_toleration_key: str = "nvidia.com/gpu"
+    """Key of the taint that keeps other pods off GPU nodes."""
+
     gpu_toleration_effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+    """Effect of that taint."""
 
     retries: int = Field(default=2, ge=0)
+    """Attempts after a step failed."""
+
     retry_backoff: str = "30s"
+    """Wait before the first retry."""
+
     retry_backoff_factor: float = Field(default=2.0, ge=1)
+    """Growth of the wait from retry to retry."""
+
     timeout_seconds: int = Field(default=6 * 3600, ge=60)
     """Deadline of one step."""
 
@@ -57,6 +68,7 @@ class ClusterConfig(Section):
     """Reuse the outputs of a step whose inputs did not change (never of deploy and monitor)."""
 
     service_account: str = "counterpoint-pipeline"
+    """Service account of the runs (k8s/base/rbac)."""
 
     state_claim: str = "counterpoint-state"
     """PersistentVolumeClaim mounted as ``var/`` in every step: registry, feature store, audit log

@@ -16,6 +16,8 @@ class SplitConfig(Section):
     positive."""
 
     valid_fraction: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the events (or of each user's) that is the validation fold."""
+
     test_fraction: float = Field(default=0.1, ge=0, lt=0.5)
     """``0`` makes no test fold (used by ``counterpoint fit``)."""
 

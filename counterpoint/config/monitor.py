@@ -68,7 +68,10 @@ class MonitorConfig(Section):
     Alertmanager posts to its webhook receivers (version 4), for a service in their place."""
 
     webhook_timeout_s: float = Field(default=5.0, gt=0)
+    """Seconds one attempt to deliver an alert may take."""
+
     webhook_attempts: int = Field(default=3, ge=1)
+    """Attempts to deliver an alert."""
 
     evidently_rows: int = Field(default=10_000, ge=0)
     """Events of each side shown in the Evidently report; 0 leaves it out."""
@@ -77,6 +80,7 @@ class MonitorConfig(Section):
     """Folder of the audit log and the lock."""
 
     seed: int = 0
+    """Seed of permutations and samples."""
 
     @field_validator("window_end")
     @classmethod

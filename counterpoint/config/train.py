@@ -15,7 +15,11 @@ class EncoderConfig(Section):
     trains without text."""
 
     max_tokens: int = Field(default=64, ge=4)
+    """Tokens of a text beyond this are cut off."""
+
     batch_size: int = Field(default=64, ge=1)
+    """Texts encoded at once."""
+
     cache: str = "var/assets"
     """Folder of downloaded weights and of cached text vectors (keyed by text and weights hash)."""
 
@@ -24,9 +28,17 @@ class TowerConfig(Section):
     """The two-tower model."""
 
     dim: int = Field(default=128, ge=2)
+    """Width of item and user vectors."""
+
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout in the towers' hidden layers."""
+
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of item ids hidden in a step, so that the text part learns too."""
+
     text_gate: float = Field(default=0.2, ge=0)
+    """Weight of the text part in an item vector."""
+
     id_scale: float = Field(default=0.2, gt=0)
     """Scale of the text PCA that initialises the item ids."""
 
@@ -34,6 +46,8 @@ class TowerConfig(Section):
     """Share of the co-occurrence neighbours' mean in an item vector (SGC, one hop)."""
 
     neighbours: int = Field(default=20, ge=0)
+    """Co-occurrence neighbours an item is smoothed over; 0: none."""
+
     temperature: float = Field(default=0.2, gt=0)
     """Initial softmax temperature; learned."""
 
@@ -45,14 +59,26 @@ class FitConfig(Section):
     """Optimisation."""
 
     epochs: int = Field(default=24, ge=1)
+    """Passes over the users, each with another cut of their histories."""
+
     min_steps: int = Field(default=96, ge=1)
     """Small data sets repeat their examples until this many steps are done."""
 
     max_steps: int = Field(default=20_000, ge=1)
+    """Upper bound of the optimiser steps."""
+
     batch_size: int = Field(default=256, ge=1)
+    """Examples of one step."""
+
     learning_rate: float = Field(default=3e-3, gt=0)
+    """Peak of the one-cycle schedule."""
+
     weight_decay: float = Field(default=1e-4, ge=0)
+    """AdamW decay; the id tables have none."""
+
     checkpoint_steps: int = Field(default=50, ge=1)
+    """Steps between two checkpoints."""
+
     checkpoints: str = "var/checkpoints"
     """Folder of the checkpoints of unfinished runs."""
 
@@ -60,6 +86,8 @@ class FitConfig(Section):
     """Larger catalogues use sampled softmax with logQ correction."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto``: CUDA where there is a GPU, else the CPU."""
+
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto``: bfloat16 autocast on GPUs, float32 on CPUs."""
 
@@ -74,7 +102,11 @@ class LinearConfig(Section):
     """CEASE: EASE with a text kernel in its Gram matrix and a denoising (EDLAE) diagonal."""
 
     l2: float = Field(default=200.0, gt=0)
+    """Ridge of the closed form."""
+
     dropout: float = Field(default=0.33, ge=0, lt=1)
+    """Share p of the history the denoising diagonal p / (1 - p) stands for."""
+
     text_weights: tuple[float, ...] = (0.0, 10.0, 30.0)
     """Grid of kernel weights, chosen on validation."""
 
@@ -82,6 +114,8 @@ class LinearConfig(Section):
     """Grid of recency strengths a in 1 + a * exp(-age / decay), chosen on validation."""
 
     decay: float = Field(default=5.0, gt=0)
+    """Decay length of the recency weight, in positives since."""
+
     max_items: int = Field(default=8_000, ge=1)
     """Only the most frequent items enter the dense solve; the others are left to the tower."""
 
@@ -99,6 +133,7 @@ class FusionConfig(Section):
     """With fewer validation users the fallback weights are used instead of the noisy choice."""
 
     fallback_tower_weight: float = Field(default=1.0, ge=0)
+    """Weight of the tower where validation is too small to choose one."""
 
     normalisations: tuple[Literal["all", "top"], ...] = ("all", "top")
     """Grid: scores standardised per user over all unseen items, or each scorer's best 200."""
@@ -118,6 +153,8 @@ class PriorConfig(Section):
     a history of one positive and falls as 2 / (1 + positives)."""
 
     fallback_weight: float = Field(default=0.5, ge=0)
+    """Weight of the prior where validation is too small to choose one."""
+
     shrinkage: float = Field(default=500.0, gt=0)
     """Pseudo-positives that pull the item shares of an attribute towards the overall ones."""
 
@@ -132,7 +169,11 @@ class ColdConfig(Section):
     """Kernel-ridge extension to items without interactions."""
 
     ridge: float = Field(default=5.0, gt=0)
+    """Ridge of the kernel regression."""
+
     attribute_weight: float = Field(default=0.5, ge=0)
+    """Weight of shared attributes beside the text in the kernel."""
+
     boost: float = 1.0
     """Added to the scores of items without interactions, in standard deviations of a scorer."""
 
@@ -154,3 +195,4 @@ class TrainConfig(Section):
     prior: PriorConfig = PriorConfig()
     cold: ColdConfig = ColdConfig()
     seed: int = 0
+    """Seed of initialisation, dropout and the order of the examples."""
