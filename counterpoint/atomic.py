@@ -1,11 +1,14 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and scratch folders that do not pile up."""
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -45,3 +48,27 @@ def replaced_folder(path: Path) -> Iterator[Path]:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """Give a temporary folder, after removing those of the same name whose process is dead.
+
+    A killed process cannot clean up, and what the folder holds may be large; its lock tells the
+    next one that nobody uses it any more.
+    """
+    parent = Path(tempfile.gettempdir())
+    for lock in parent.glob(f"{name}-*.lock"):
+        # Another user's remains, or a folder in use, are left alone.
+        with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink()
+    folder = parent / f"{name}-{uuid.uuid4().hex[:12]}"
+    lock = folder.with_name(f"{folder.name}.lock")
+    with FileLock(lock):
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Stage deploy: publish a version, try it in a scratch server, make it the champion."""
 
 import logging
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoint import artifacts
+from counterpoint.atomic import scratch_folder
 from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import CounterpointError, DataError, QualityError
 from counterpoint.tables import read_json
@@ -124,9 +124,9 @@ def try_out(config: DeployConfig, registry: Registry, version: Version) -> Smoke
     options = {"version": version.version}
     with (
         registry.open(version.version) as folder,
-        tempfile.TemporaryDirectory(prefix="counterpoint-deploy-") as scratch,
+        scratch_folder("counterpoint-deploy") as scratch,
     ):
-        models = Path(scratch) / "models"
+        models = scratch / "models"
         triton = Path(config.triton_env).absolute()
         repository.write(
             folder,
@@ -139,7 +139,7 @@ def try_out(config: DeployConfig, registry: Registry, version: Version) -> Smoke
         server = TritonServer(
             models,
             environment=triton,
-            log=Path(scratch) / "tritonserver.log",
+            log=scratch / "tritonserver.log",
             start_timeout=config.start_timeout,
         )
         with server, RecommendClient(server.url, timeout=config.smoke_timeout) as client:

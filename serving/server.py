@@ -165,7 +165,7 @@ class TritonServer:
         reading, self._pipe = os.pipe()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         program = [sys.executable, "-I", supervisor.__file__]
-        settings = [str(reading), str(GRACE_SECONDS + 2), scratch.name]
+        settings = [str(reading), str(GRACE_SECONDS + 2), str(scratch)]
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(

@@ -1,17 +1,19 @@
 """Runs one program as long as its parent lives. Started as a script; standard library only.
 
-    python -I supervisor.py <pipe-fd> <grace-seconds> <shm-prefix> program arguments…
+    python -I supervisor.py <pipe-fd> <grace-seconds> <scratch> program arguments…
 
 The parent holds the writing end of the pipe. When it closes (the parent asks for an end, or died
 of whatever, SIGKILL included), the program gets SIGTERM, after the grace time SIGKILL, together
-with everything it started. A pipe is used instead of the parent-death signal of prctl(2) because
-that one fires when the *thread* that started the child ends.
+with everything it started; the scratch folder and shared memory of its name are removed. A pipe is
+used instead of the parent-death signal of prctl(2) because that one fires when the *thread* that
+started the child ends.
 """
 
 import contextlib
 import ctypes
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +40,7 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
 
 def main() -> int:
     """Run the program and return its exit status."""
-    pipe, grace, prefix = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+    pipe, grace, scratch = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # The pipe alone decides.
     process = subprocess.Popen(sys.argv[4:], preexec_fn=_child)
@@ -51,9 +53,10 @@ def main() -> int:
         process.kill()
         process.wait()
     _end_group()
-    for remains in Path("/dev/shm").glob(f"{prefix}*"):
+    for remains in Path("/dev/shm").glob(f"{scratch.name}*"):
         with contextlib.suppress(OSError):
             remains.unlink()
+    shutil.rmtree(scratch, ignore_errors=True)
     return process.returncode
 
 

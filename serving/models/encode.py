@@ -11,7 +11,7 @@ from serving.spec import BYTES, FLOAT32, Arrays, Call, InvalidInput, ModelSpec, 
 SPEC = ModelSpec(
     name="encode",
     doc="Encodes item texts into unit vectors.",
-    inputs=(Tensor("text", BYTES, (1,), "Text of an item, as the `text` column of the items"),),
+    inputs=(Tensor("text", BYTES, (1,), "Text of an item (template: counterpoint/text.py)"),),
     outputs=(Tensor("vector", FLOAT32, (-1,), "Mean-pooled, L2-normalised text vector"),),
     max_batch_size=32,
     requires="onnx/item_encoder",

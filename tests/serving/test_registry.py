@@ -210,6 +210,7 @@ def test_a_killed_publication_leaves_nothing_that_is_listed(tmp_path: Path) -> N
         with registry.open(version.version):
             pass
     before = len(registry.versions())
+    (tmp_path / "onnx" / "file0").write_bytes(b"new content")
     last = registry.publish({"onnx": tmp_path / "onnx"}, details={}, why="after the kills")
     registry.promote(last.version, why="after the kills")
     assert len(registry.versions()) == before + 1

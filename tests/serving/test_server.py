@@ -275,7 +275,7 @@ def test_the_server_ends_when_its_parent_is_killed(
         "import sys, time; from pathlib import Path; from serving.server import TritonServer\n"
         "models, environment, log = map(Path, sys.argv[1:])\n"
         "s = TritonServer(models, environment=environment, log=log)\n"
-        "s.__enter__(); print(s._scratch.name, flush=True); time.sleep(600)"
+        "s.__enter__(); print(s._scratch, flush=True); time.sleep(600)"
     )
     arguments = [str(server.repository), str(triton_env), str(tmp_path / "log")]
     command = [sys.executable, "-c", program, *arguments]
@@ -289,4 +289,5 @@ def test_the_server_ends_when_its_parent_is_killed(
     while alive(scratch) and time.monotonic() < end:
         time.sleep(0.1)
     assert alive(scratch) == []
-    assert not list(Path("/dev/shm").glob(f"{scratch}*"))
+    assert not list(Path("/dev/shm").glob(f"{Path(scratch).name}*"))
+    assert not Path(scratch).exists()
