@@ -193,7 +193,7 @@ def _log(writer: SummaryWriter | None, step: int, curves: Curves) -> None:
 def _refuse(
     step: int, steps: int, terms: dict[str, Tensor], batch: Batch, folder: Path | None
 ) -> None:
-    values = {name: float(term) for name, term in terms.items()}
+    values = {name: term.item() for name, term in terms.items()}
     saved = "no checkpoint folder was given, so the batch was not saved"
     if folder:
         folder.mkdir(parents=True, exist_ok=True)

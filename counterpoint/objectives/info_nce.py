@@ -73,17 +73,16 @@ def sampled(model: TwoTower, batch: Batch, sampler: NegativeSampler, samples: in
         torch.cat([batch.target_items, negatives]), return_inverse=True
     )
     vectors, bias = model.item(candidates)
-    logits = model.logits(model.user(batch), vectors, bias).float()
-    logits = logits - sampler.correction(candidates, samples)  # (B, C)
-
+    logits = model.logits(model.user(batch), vectors, bias).float()  # (B, C)
     own = torch.zeros_like(logits, dtype=torch.bool)
     own[batch.target_owner, place[: len(batch.target_items)]] = True
     at = torch.searchsorted(candidates, batch.items).clamp(max=len(candidates) - 1)
     present = candidates[at] == batch.items
     own[batch.owner[present], at[present]] = True
 
-    pool = logits.masked_fill(own, float("-inf"))[:, place[len(batch.target_items) :]]
-    rest = torch.logsumexp(pool, dim=-1)  # (B,)
+    corrected = logits - sampler.correction(candidates, samples)
+    pool = corrected.masked_fill(own, float("-inf"))[:, place[len(batch.target_items) :]]
+    rest = torch.logsumexp(pool, dim=-1)  # (B,) estimate over all items but the user's own
     positive = logits[batch.target_owner, place[: len(batch.target_items)]]
     return _mean_over_users(torch.logaddexp(positive, rest[batch.target_owner]) - positive, batch)
 

@@ -10,8 +10,9 @@ from torch import Tensor
 class NegativeSampler:
     """Draws items from a smoothed popularity distribution Q.
 
-    Sampled softmax (Bengio and Senécal 2008; Yi et al. 2019): subtracting ``log(S * Q)`` from the
-    logits of both positives and S samples makes the loss approach the full softmax as S grows.
+    Sampled softmax (Bengio and Senécal 2008): subtracting ``log(S * Q)`` from the logits of the S
+    samples makes their sum of exponentials an unbiased estimate of the sum over the catalogue. The
+    positive stands beside them with certainty, so its logit is not corrected.
 
     Attributes:
         probability: (N,) Q, sums to 1.
@@ -35,5 +36,5 @@ class NegativeSampler:
         return torch.multinomial(self.probability, samples, replacement=True)
 
     def correction(self, items: Tensor, samples: int) -> Tensor:
-        """Return ``log(S * Q(item))``, to be subtracted from the logits."""
+        """Return ``log(S * Q(item))``, to be subtracted from the logits of the samples."""
         return torch.log(self.probability[items] * samples)

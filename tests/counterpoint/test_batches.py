@@ -1,0 +1,60 @@
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counterpoint import columns, examples, splits
+from counterpoint.batches import read_examples
+from counterpoint.config import FeaturesConfig
+from counterpoint.histories import order_events
+from tests.counterpoint import logs, toys
+
+
+@settings(max_examples=25, deadline=None)
+@given(logs.rows(min_size=8), st.integers(1, 5))
+def test_arrays_hold_what_the_frame_says(rows, length) -> None:
+    tables = logs.tables(rows)
+    folded = order_events(tables.interactions, seed=0).with_columns(
+        pl.lit(splits.TRAIN).alias(columns.FOLD)
+    )
+    frame = examples.plain_examples(folded, tables.users, FeaturesConfig()).filter(
+        pl.col(columns.FIT) == "final"
+    )
+    index = {f"i{i}": i for i in range(9)}
+    read = read_examples(frame, index, length=length)
+    assert len(read) == len(frame)
+    for row, example in enumerate(frame.sort(columns.USER, columns.EXAMPLE).iter_rows(named=True)):
+        batch = read.batch(np.array([row]))
+        history = example[columns.HISTORY][-length:]
+        positive = example[columns.HISTORY_POSITIVE][-length:]
+        assert batch.items.tolist() == [index[i] for i in history]
+        assert batch.positive.tolist() == positive
+        assert batch.age.tolist() == [sum(positive[i + 1 :]) for i in range(len(positive))]
+        wanted = [index[i] for i in example[columns.TARGETS] if i not in history]
+        assert batch.target_items.tolist() == wanted
+
+
+def test_an_epoch_visits_every_user_once_and_epochs_walk_through_the_examples() -> None:
+    _, frame = toys.prepared(toys.world())
+    frame = frame.filter(pl.col(columns.FIT) == "final")
+    read = read_examples(frame, {f"i{i}": i for i in range(24)}, length=9)
+    per_user = len(read) // read.n_users
+    seen = []
+    for number in range(per_user):
+        batches = read.epoch(number, seed=1, batch_size=7)
+        chosen = np.concatenate(batches)
+        assert sorted(read.users[chosen]) == sorted(set(read.users))
+        assert max(len(part) for part in batches) == 7
+        seen.append(chosen)
+    assert len(set(np.concatenate(seen))) == per_user * read.n_users
+    again = np.concatenate(read.epoch(0, seed=1, batch_size=7))
+    assert np.array_equal(again, seen[0])
+    assert not np.array_equal(np.concatenate(read.epoch(0, seed=2, batch_size=7)), seen[0])
+
+
+def test_items_outside_the_catalogue_are_dropped() -> None:
+    _, frame = toys.prepared(toys.world())
+    read = read_examples(frame, {f"i{i}": i for i in range(5)}, length=9)
+    assert read.items.max() < 5 and read.targets.max() < 5
+    whole = read.batch(np.arange(len(read)))
+    assert len(whole.items) == len(whole.age) == len(whole.positive) == len(whole.owner)

@@ -1,0 +1,69 @@
+import numpy as np
+import torch
+
+from counterpoint.cold import ColdExtension, attribute_vocabulary, item_features, ridge_map
+from counterpoint.config.train import ColdConfig
+
+RNG = np.random.default_rng(0)
+
+
+def unit(rows: int, width: int) -> np.ndarray:
+    vectors = RNG.standard_normal((rows, width)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def extension(warm: np.ndarray, features: np.ndarray, boost: float = 0.0) -> ColdExtension:
+    return ColdExtension(
+        torch.from_numpy(warm),
+        torch.from_numpy(ridge_map(features[: len(warm)], warm, 2.0)),
+        torch.from_numpy(features),
+        boost=boost,
+    )
+
+
+def test_cold_scores_are_the_kernel_ridge_regression_of_the_warm_ones() -> None:
+    features, warm = unit(9, 4), np.array([True] * 7 + [False] * 2)
+    scores = RNG.standard_normal((3, 9)).astype(np.float32)
+    out = extension(warm, features, boost=0.5)(torch.from_numpy(scores)).numpy()
+    np.testing.assert_array_equal(out[:, :7], scores[:, :7])
+    kernel = features @ features.T
+    mean = scores[:, :7].mean(1, keepdims=True)
+    dual = np.linalg.solve(kernel[:7, :7] + 2.0 * np.eye(7), (scores[:, :7] - mean).T)
+    expected = mean + (kernel[7:, :7] @ dual).T + 0.5
+    np.testing.assert_allclose(out[:, 7:], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_item_nothing_is_known_about_scores_below_every_warm_item() -> None:
+    features = unit(5, 4)
+    features[4] = 0
+    warm = np.array([True, True, True, False, False])
+    scores = torch.from_numpy(RNG.standard_normal((2, 5)).astype(np.float32))
+    out = extension(warm, features)(scores)
+    assert torch.isfinite(out).all()
+    assert (out[:, 4] < out[:, :3].min(1).values).all()
+
+
+def test_items_added_later_are_appended() -> None:
+    features, warm = unit(6, 4), np.array([True, True, False, True])
+    scores = torch.from_numpy(RNG.standard_normal((2, 4)).astype(np.float32))
+    out = extension(warm, features)(scores)
+    assert out.shape == (2, 6)
+    torch.testing.assert_close(out[:, [0, 1, 3]], scores[:, [0, 1, 3]])
+    torch.testing.assert_close(out[:, :4], extension(warm, features[:4])(scores))
+
+
+def test_no_warm_item_leaves_finite_scores() -> None:
+    out = extension(np.array([False, False]), unit(2, 3))(torch.zeros(1, 2))
+    assert torch.isfinite(out).all()
+
+
+def test_features_are_a_kernel_of_text_and_attributes() -> None:
+    text = unit(3, 4)
+    tokens = [["g=a", "g=b"], ["g=a"], ["only=here"]]
+    vocabulary = attribute_vocabulary(tokens, max_tokens=10)
+    assert vocabulary == ["g=a"]
+    features = item_features(text, tokens, vocabulary, ColdConfig(attribute_weight=0.5))
+    kernel = features @ features.T
+    np.testing.assert_allclose(kernel[0, 1], text[0] @ text[1] + 0.5, rtol=1e-5)
+    np.testing.assert_allclose(kernel[0, 2], text[0] @ text[2], rtol=1e-4, atol=1e-6)
+    assert features.dtype == np.float32
