@@ -38,13 +38,17 @@ def labels(bins: Sequence[float]) -> list[str]:
         ['<18', '18-24', '25-34', '35+']
     """
     inner = [_inner(low, high) for low, high in pairwise(bins)]
-    return [f"<{bins[0]:g}", *inner, f"{bins[-1]:g}+"]
+    return [f"<{_plain(bins[0])}", *inner, f"{_plain(bins[-1])}+"]
 
 
 def _inner(low: float, high: float) -> str:
     if float(low).is_integer() and float(high).is_integer():
-        return f"{low:g}" if high - low == 1 else f"{low:g}-{high - 1:g}"
-    return f"{low:g}-<{high:g}"
+        return _plain(low) if high - low == 1 else f"{_plain(low)}-{_plain(high - 1)}"
+    return f"{_plain(low)}-<{_plain(high)}"
+
+
+def _plain(edge: float) -> str:
+    return str(int(edge)) if float(edge).is_integer() else str(edge)
 
 
 def bin_label(value: float, bins: Sequence[float]) -> str:

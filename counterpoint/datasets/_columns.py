@@ -39,8 +39,8 @@ COMMON: Mapping[str, Mapping[str, Sequence[str]]] = {
         columns.TEXT: (
             "text description summary overview plot abstract synopsis body features"
         ).split(),
-        columns.AVAILABLE_FROM: "available_from release_date released_at launch_date".split(),
-        columns.AVAILABLE_UNTIL: "available_until discontinued_at expires_at".split(),
+        columns.AVAILABLE_FROM: ["available_from"],
+        columns.AVAILABLE_UNTIL: ["available_until"],
     },
     "users": {columns.USER: [*_USER_IDS, "id"]},
 }

@@ -2,6 +2,7 @@
 
 import codecs
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,14 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from counterpoint.config.base import Section
-from counterpoint.datasets._staging import REJECTED, decode, head, stage_csv, stage_lines
+from counterpoint.datasets._staging import (
+    REJECTED,
+    MixedLineEndsError,
+    decode,
+    head,
+    stage_csv,
+    stage_lines,
+)
 from counterpoint.errors import DataError
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -154,12 +162,22 @@ def _scan_one(path: Path, config: FileConfig, stage: Path) -> RawTable:
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{path} is not a readable Parquet file: {error}.") from error
         return RawTable(path.name, columns, frame, REJECTED.to_frame(), json=False)
-    text = decode(path, config.encoding, copy=stage.with_suffix(".txt"))
-    if kind == "csv":
-        columns, rejected = stage_csv(
-            text, stage, separator=config.separator, quote=config.quote, header=config.header
-        )
-    else:
+    copy = stage.with_suffix(".txt")
+    text = decode(path, config.encoding, copy=copy)
+    if kind == "jsonl":
         columns, rejected = stage_lines(text, stage)
+    else:
+        stage_rows = partial(
+            stage_csv,
+            stage=stage,
+            separator=config.separator,
+            quote=config.quote,
+            header=config.header,
+        )
+        try:
+            columns, rejected = stage_rows(text)
+        except MixedLineEndsError:
+            text = decode(path, config.encoding, copy=copy, unify=True)
+            columns, rejected = stage_rows(text)
     rows = pl.scan_parquet(stage).rename({f"c{n}": name for n, name in enumerate(columns)})
     return RawTable(path.name, columns, rows, rejected, json=kind == "jsonl")

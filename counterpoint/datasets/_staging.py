@@ -56,18 +56,29 @@ class Text:
     utf8: Path
 
 
-def decode(path: Path, encoding: str, *, copy: Path) -> Text:
-    """Return the file itself, or its UTF-8 copy when it has another encoding.
+class MixedLineEndsError(DataError):
+    """Lines end in different ways, as in files put together on several systems."""
+
+
+def decode(path: Path, encoding: str, *, copy: Path, unify: bool = False) -> Text:
+    """Return the file itself, or a UTF-8 copy when it has another encoding.
+
+    Args:
+        path: The user's file.
+        encoding: Its encoding.
+        copy: Where a copy goes.
+        unify: Make all lines end in a newline.
 
     Raises:
         DataError: The file does not have this encoding.
     """
-    if encoding == "utf-8":
+    if encoding == "utf-8" and not unify:
         return Text(path, path)
+    ends = None if unify else ""
     opened = gzip.open if head(path, 2, unpack=False) == GZIP else open
     try:
         with (
-            cast(IO[str], opened(path, "rt", encoding=encoding, newline="")) as source,
+            cast(IO[str], opened(path, "rt", encoding=encoding, newline=ends)) as source,
             copy.open("w", encoding="utf-8", newline="") as sink,
         ):
             while block := source.read(HEAD_BYTES):
@@ -89,6 +100,7 @@ def stage_csv(
 
     Raises:
         DataError: Not UTF-8, a bad header, or a quote that is never closed.
+        MixedLineEndsError: ``decode`` the file again with ``unify``.
     """
     first, separator = _first_record(text, separator, quote)
     if header and len(header) != len(first):
@@ -205,6 +217,8 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, stage: Path, text: 
     try:
         connection.execute(f"COPY ({query}) TO {_literal(str(stage))} (FORMAT parquet)")
     except duckdb.Error as error:
+        if "invalid state" in str(error):
+            raise MixedLineEndsError(f"{text.path} mixes line ends.") from error
         raise DataError(f"{text.path} cannot be read: {str(error).splitlines()[0]}") from error
 
 

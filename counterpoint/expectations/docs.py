@@ -55,8 +55,10 @@ def page(
 def _sections(result: ExpectationSuiteValidationResult) -> str:
     """The result sections of the page Great Expectations renders, without links and scripts."""
     rendered = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
-    start = rendered.index('<div id="section-1"')
-    end = rendered.rindex("</div>", 0, rendered.index("<footer") if "<footer" in rendered else None)
-    kept = re.sub(r"<script.*?</script>", "", rendered[start:end], flags=re.DOTALL)
+    content = rendered[rendered.index('<div id="section-1"') :].partition("<footer")[0]
+    kept = re.sub(r"<script.*?</script>", "", content, flags=re.DOTALL)
+    # The blocks around the sections were opened before the cut.
+    for _ in range(kept.count("</div>") - kept.count("<div")):
+        kept = kept[: kept.rindex("</div>")]
     kept = re.sub(r"<(link|img|input)\b[^>]*>", "", kept)
     return re.sub(r"</?(a|button|label)\b[^>]*>", "", kept)
