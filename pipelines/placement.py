@@ -40,11 +40,10 @@ def place(task: dsl.PipelineTask, name: str, cluster: ClusterConfig) -> None:
     if cluster.state_claim:
         kubernetes.mount_pvc(task, pvc_name=cluster.state_claim, mount_path=STATE)
     if name == "features" and cluster.redis_secret:
-        task.set_env_variable("FEAST_REDIS_ADDRESS", cluster.redis_address)
         kubernetes.use_secret_as_env(
             task,
             secret_name=cluster.redis_secret,
-            secret_key_to_env={"password": "FEAST_REDIS_PASSWORD"},
+            secret_key_to_env={"password": "REDIS_PASSWORD"},
         )
 
 

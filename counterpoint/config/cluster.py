@@ -74,8 +74,6 @@ class ClusterConfig(Section):
     """PersistentVolumeClaim mounted as ``var/`` in every step: registry, feature store, audit log
     of the monitoring; empty: none, all of these paths must then be URLs."""
 
-    redis_address: str = "redis:6379"
-    """host:port of the online store of ``feature_repo/stores/volume.yaml`` and ``cluster.yaml``."""
-
     redis_secret: str = "redis-auth"
-    """Secret whose key ``password`` opens the online store; empty: the store needs none."""
+    """Secret whose key ``password`` the step ``features`` gets as ``REDIS_PASSWORD``
+    (``feature_repo/stores/cluster.yaml``); empty: the online store needs none."""

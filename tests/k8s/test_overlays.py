@@ -82,8 +82,6 @@ def test_steps_and_servers_share_the_state(rendered, overlay):
     cluster = configuration.ClusterConfig()
     assert named(objects, "PersistentVolumeClaim", cluster.state_claim)
     assert "password" in BY_HAND[cluster.redis_secret]
-    host, _, port = cluster.redis_address.partition(":")
-    assert int(port) == named(objects, "Service", host)["spec"]["ports"][0]["port"]
     mounts = [
         mount["mountPath"]
         for pod in pods(objects)
@@ -100,7 +98,11 @@ def test_feature_store_gets_its_environment(rendered, overlay):
     config = configuration.load([KUSTOMIZATIONS / "overlays" / overlay / "counterpoint.yaml"])
     store = (ROOT / config.features.store).read_text("utf-8")
     wanted = set(re.findall(r"\$\{(\w+)\}", re.sub(r"#.*", "", store))) - {"STATE"}
-    assert wanted == {"FEAST_REDIS_ADDRESS", "FEAST_REDIS_PASSWORD"}
+    assert wanted == {"REDIS_PASSWORD"}
+    address = yaml.safe_load(store)["online_store"]["connection_string"].partition(",")[0]
+    host, _, port = address.partition(":")
+    service = named(rendered[overlay], "Service", host)
+    assert int(port) == service["spec"]["ports"][0]["port"]
     (server,) = (p for p in pods(rendered[overlay]) if p.owner == "Deployment/feature-server")
     assert wanted <= {variable["name"] for variable in server.spec["containers"][0]["env"]}
     (waited,) = (c["command"][-1] for c in server.containers if c["name"] == "wait-for-store")
