@@ -125,7 +125,8 @@ def _pick(scores: dict[Any, npt.NDArray], start: Any, distance: Callable[[Any], 
     near = [best]
     for candidate, values in scores.items():
         gap = scores[best] - values
-        if gap.mean() <= gap.std(ddof=1) / np.sqrt(len(gap)):
+        error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else np.inf
+        if gap.mean() <= error:
             near.append(candidate)
     return min(near, key=lambda c: (distance(c), -scores[c].mean()))
 

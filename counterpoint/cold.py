@@ -18,6 +18,10 @@ from torch import Tensor, nn
 
 from counterpoint.config.train import ColdConfig
 
+TIE = 0.01
+"""Cold items of equal features are told apart by up to this much: catalogue order settles it, so
+that every runtime returns the same list."""
+
 
 def attribute_vocabulary(attributes: Sequence[Sequence[str]], *, max_tokens: int) -> list[str]:
     """Return the item attribute tokens that at least two items share, most frequent first."""
@@ -84,6 +88,7 @@ class ColdExtension(nn.Module):
     features: Tensor
     cold_features: Tensor
     column: Tensor
+    tie: Tensor
 
     def __init__(self, warm: Tensor, ridge_map: Tensor, features: Tensor, *, boost: float) -> None:
         super().__init__()
@@ -96,12 +101,16 @@ class ColdExtension(nn.Module):
         column = torch.arange(n_items)
         column[described] = n_scored + torch.arange(int(described.sum()))
         column[cold & ~described] = n_scored + int(described.sum())
+        tie = torch.zeros(n_items)
+        rank = torch.arange(int(cold.sum()))
+        tie[cold] = TIE * rank / (rank + 1000.0)
         self.all_warm = not bool(cold.any())
         self.register_buffer("warm", warm)
         self.register_buffer("ridge_map", ridge_map)
         self.register_buffer("features", features)
         self.register_buffer("cold_features", features[described], persistent=False)
         self.register_buffer("column", column, persistent=False)
+        self.register_buffer("tie", tie, persistent=False)
 
     def forward(self, scores: Tensor) -> Tensor:
         """Return (B, N) scores from (B, N0) scores whose cold columns mean nothing.
@@ -116,4 +125,5 @@ class ColdExtension(nn.Module):
         predicted = mean + torch.matmul(theta, self.cold_features.T) + self.boost
         lowest = torch.where(self.warm, scores, torch.inf).amin(-1, keepdim=True)
         lowest = torch.where(torch.isfinite(lowest), lowest, 0.0) - 1.0
-        return torch.cat([scores, predicted, lowest], dim=-1).index_select(1, self.column)
+        found = torch.cat([scores, predicted, lowest], dim=-1).index_select(1, self.column)
+        return found - self.tie

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from counterpoint.cold import ColdExtension, attribute_vocabulary, item_features, ridge_map
+from counterpoint.cold import TIE, ColdExtension, attribute_vocabulary, item_features, ridge_map
 from counterpoint.config.train import ColdConfig
 
 RNG = np.random.default_rng(0)
@@ -29,7 +29,7 @@ def test_cold_scores_are_the_kernel_ridge_regression_of_the_warm_ones() -> None:
     kernel = features @ features.T
     mean = scores[:, :7].mean(1, keepdims=True)
     dual = np.linalg.solve(kernel[:7, :7] + 2.0 * np.eye(7), (scores[:, :7] - mean).T)
-    expected = mean + (kernel[7:, :7] @ dual).T + 0.5
+    expected = mean + (kernel[7:, :7] @ dual).T + 0.5 - [0, TIE / 1001]
     np.testing.assert_allclose(out[:, 7:], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -49,7 +49,15 @@ def test_items_added_later_are_appended() -> None:
     out = extension(warm, features)(scores)
     assert out.shape == (2, 6)
     torch.testing.assert_close(out[:, [0, 1, 3]], scores[:, [0, 1, 3]])
-    torch.testing.assert_close(out[:, :4], extension(warm, features[:4])(scores))
+    before = extension(warm, features[:4])(scores)
+    torch.testing.assert_close(out[:, :4], before)
+
+
+def test_no_two_cold_items_tie() -> None:
+    features = np.repeat(unit(1, 4), 6, axis=0)
+    features[4:] = 0
+    out = extension(np.array([True, True]), features)(torch.zeros(1, 2))
+    assert out[0, 2:].unique().numel() == 4
 
 
 def test_no_warm_item_leaves_finite_scores() -> None:
