@@ -144,21 +144,24 @@ class FeatureRepository:
 
     def _retrieve(self, service: str, requests: pl.DataFrame) -> pl.DataFrame:
         """Run get_historical_features, result as Arrow: pandas would turn integers into floats."""
+        schema = {
+            name: dtype
+            for view in services.FEATURES[service]
+            for name, dtype in feature_tables.SCHEMAS[view].items()
+            if name != columns.FEATURE_TIMESTAMP
+        } | requests.schema
         if requests.is_empty():
-            views = services.FEATURES[service]
-            extra = {n: t for view in views for n, t in feature_tables.SCHEMAS[view].items()}
-            return requests.with_columns(
-                pl.lit(None, dtype=t).alias(n)
-                for n, t in extra.items()
-                if n not in requests.columns
-            )
+            return pl.DataFrame(schema=schema)
         entities = requests.rename({columns.TIMESTAMP: columns.FEATURE_TIMESTAMP}).to_pandas()
         with _quiet():
             job = self.store.get_historical_features(
                 entity_df=entities, features=self.store.get_feature_service(service)
             )
             frame = pl.DataFrame(job.to_arrow())
-        return frame.rename({columns.FEATURE_TIMESTAMP: columns.TIMESTAMP})
+        # Spark returns instants without a zone (they are UTC), and columns of nulls without a type.
+        return frame.rename({columns.FEATURE_TIMESTAMP: columns.TIMESTAMP}).select(
+            pl.col(name).cast(dtype) for name, dtype in schema.items()
+        )
 
     def _span(self) -> tuple[datetime, datetime]:
         """First and last feature timestamp of all tables."""
