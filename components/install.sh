@@ -15,5 +15,7 @@ if [ "$1" = triton ]; then
   into /app/.venv-triton --no-deps --requirement triton.txt
 else
   python image_requirements.py "$1" --accelerator "${2:-cpu}" > "$1.txt"
-  into /opt/venv --constraint lock.txt --requirement "$1.txt"
+  # Both builds of onnxruntime are released under one version.
+  sed -n 's/^onnxruntime==/onnxruntime-gpu==/p' lock.txt > gpu.txt
+  into /opt/venv --constraint lock.txt --constraint gpu.txt --requirement "$1.txt"
 fi
