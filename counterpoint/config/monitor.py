@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -61,7 +62,8 @@ class MonitorConfig(Section):
     """No second retraining starts earlier than this after the last one."""
 
     webhook: str | None = None
-    """URL that alerts are posted to; none: no alert is sent."""
+    """URL that alerts are posted to; none: no alert is sent. Like all of the configuration it is
+    shown in runs and logs, so it must hold no secret."""
 
     webhook_format: Literal["alertmanager", "receiver"] = "alertmanager"
     """``alertmanager``: what Alertmanager's ``/api/v2/alerts`` reads; ``receiver``: what
@@ -92,6 +94,20 @@ class MonitorConfig(Section):
                 raise ValueError(
                     "must be an ISO 8601 instant such as 2026-11-22T06:00:00Z"
                 ) from None
+        return value
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parts = urlsplit(value)
+            except ValueError:
+                parts = urlsplit("")
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(
+                    "must be an address such as http://alertmanager:9093/api/v2/alerts"
+                )
         return value
 
     @property

@@ -97,7 +97,7 @@ def send(config: MonitorConfig, content: Any) -> Delivery:
     """
     if config.webhook is None:
         return Delivery(False, "no webhook is configured (monitor.webhook)")
-    # User name, password and query may be secrets and stay out of logs and artifacts.
+    # Only the host is reported: path and query of a webhook are often its key.
     host = urlsplit(config.webhook).hostname or "?"
     detail = ""
     for attempt in range(1, config.webhook_attempts + 1):

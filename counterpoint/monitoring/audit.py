@@ -64,11 +64,19 @@ def append(state: Path, record: dict[str, Any]) -> None:
     state.mkdir(parents=True, exist_ok=True)
     path = state / AUDIT
     # A line that a crash cut short must not swallow this record.
-    torn = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    line = ("\n" if torn else "") + json.dumps(record, sort_keys=True) + "\n"
+    line = ("\n" if _torn(path) else "") + json.dumps(record, sort_keys=True) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(descriptor, line.encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _torn(path: Path) -> bool:
+    """Whether the file ends within a line."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) != b"\n"
