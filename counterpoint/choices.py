@@ -99,7 +99,7 @@ def search(
     judge = Judge(histories, targets, warm, tower, linears, priors, profile, config)
 
     alone = judge.prior_alone()
-    half_life = _pick(alone, start.half_life_days, _distance_of(start.half_life_days))
+    half_life = _pick(alone, lambda days: float(days != start.half_life_days))
     start = replace(start, half_life_days=half_life)
     tower_weights = config.fusion.tower_weights if start.tower else (0.0,)
     grid = [
@@ -109,17 +109,17 @@ def search(
         )
     ]
     scores = judge.fused(grid, "Choose the fusion")
-    chosen = _pick(scores, start, lambda c: _distance(c, start))
+    chosen = _pick(scores, lambda c: _distance(c, start))
     second = [replace(chosen, prior=weight) for weight in config.prior.weights]
     scores_prior = judge.fused(second, "Choose the prior's weight")
-    chosen = _pick(scores_prior, chosen, lambda c: abs(c.prior - start.prior))
+    chosen = _pick(scores_prior, lambda c: abs(c.prior - start.prior))
     best = float(scores_prior[chosen].mean())
     tried = [{"half_life_days": h, "prior_alone": float(v.mean())} for h, v in alone.items()]
     tried += [asdict(c) | {"ndcg": float(v.mean())} for c, v in (scores | scores_prior).items()]
     return Search(chosen, best, len(histories), tried, "chosen on the validation fold")
 
 
-def _pick(scores: dict[Any, npt.NDArray], start: Any, distance: Callable[[Any], float]) -> Any:
+def _pick(scores: dict[Any, npt.NDArray], distance: Callable[[Any], float]) -> Any:
     """Return the candidate nearest to the start of those within one standard error of the best."""
     best = max(scores, key=lambda candidate: scores[candidate].mean())
     near = [best]
@@ -129,10 +129,6 @@ def _pick(scores: dict[Any, npt.NDArray], start: Any, distance: Callable[[Any], 
         if gap.mean() <= error:
             near.append(candidate)
     return min(near, key=lambda c: (distance(c), -scores[c].mean()))
-
-
-def _distance_of(start: Any) -> Callable[[Any], float]:
-    return lambda candidate: float(candidate != start)
 
 
 def _distance(candidate: Choices, start: Choices) -> float:

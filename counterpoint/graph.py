@@ -122,7 +122,7 @@ class RecommenderModule(nn.Module):
         items = torch.where(known, history - 1, 0)
         positive = known & (kind == POSITIVE_KIND)
         other = known & (kind == OTHER_KIND)
-        counted = positive & ~_repeated_later(history, positive)
+        counted = positive & ~repeated_later(history, positive)
 
         seen = _marked(torch.where(known, history, 0), n_scored)
         eligible = self.cold.warm & ~seen
@@ -208,7 +208,7 @@ def _pad(values: Tensor, columns: int) -> Tensor:
     return torch.cat([values, values.new_zeros(values.shape[0], columns)], dim=1)
 
 
-def _repeated_later(history: Tensor, positive: Tensor) -> Tensor:
+def repeated_later(history: Tensor, positive: Tensor) -> Tensor:
     """(B, L) bool: a later positive event has the same item, so this one does not count."""
     same = (history.unsqueeze(2) == history.unsqueeze(1)) & positive.unsqueeze(1)
     places = torch.cumsum(torch.ones_like(history), dim=1)

@@ -1,6 +1,6 @@
 """NDCG@10 on the validation fold of one way of fusing the scorers, for many ways at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from counterpoint.config.train import TrainConfig
 from counterpoint.fusion import TOP, FusionWeights, Normalisation, fuse, standardise
-from counterpoint.graph import OTHER_KIND, POSITIVE_KIND, TowerScorer
+from counterpoint.graph import OTHER_KIND, POSITIVE_KIND, TowerScorer, repeated_later
 from counterpoint.histories import Histories
 from counterpoint.linear import LinearScorer, event_weight
 from counterpoint.model_inputs import Inputs, pad
@@ -20,7 +20,8 @@ from counterpoint.progress import track
 
 K = 10
 CHUNK_SCORES = 1_000_000
-"""Users times items whose scores of all candidates are held at once."""
+CHUNK_EVENTS = 50_000
+"""Bounds of users times items, and of users times history places, held at once."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ class Judge:
         self.config = config
 
     def _chunks(self) -> list[npt.NDArray[np.int64]]:
-        size = max(1, CHUNK_SCORES // len(self.warm))
+        longest = int(np.diff(self.histories.indptr).max(initial=1))
+        length = max(1, min(longest, self.config.fit.history_length))
+        size = max(1, min(CHUNK_SCORES // len(self.warm), CHUNK_EVENTS // length))
         users = np.arange(len(self.histories))
         return [users[start : start + size] for start in range(0, len(users), size)]
 
@@ -110,30 +113,31 @@ class Judge:
 
     def _combine(
         self, inputs: Inputs, eligible: Tensor, grid: Sequence[Choices]
-    ) -> list[tuple[Choices, Tensor]]:
+    ) -> Iterator[tuple[Choices, Tensor]]:
+        """Yield each candidate with its (B, N) scores; nothing shared is computed twice."""
         history, kind = torch.from_numpy(inputs.history), torch.from_numpy(inputs.history_kind)
         age, items = torch.from_numpy(inputs.history_age), (history - 1).clamp(min=0)
         positive, other = kind == POSITIVE_KIND, kind == OTHER_KIND
         positives = positive.float().sum(-1, keepdim=True)
+        counted = (positive & ~repeated_later(history, positive)).float()
+        profile = torch.from_numpy(inputs.profile)
         tower, _ = self.tower(items, age, positive, other)
         best = min(TOP, len(self.warm))
-        out = []
         for how in dict.fromkeys(choice.normalisation for choice in grid):
             tower_z, _ = standardise(tower, eligible, how, best)
             same = [choice for choice in grid if choice.normalisation == how]
+            priors = {
+                half_life: standardise(self.priors[half_life](profile), eligible, how, best)[0]
+                for half_life in dict.fromkeys(choice.half_life_days for choice in same)
+            }
             for text_weight, recency in dict.fromkeys((c.text_weight, c.recency) for c in same):
                 linear = self.linears[text_weight]
-                weight = event_weight(age, recency, linear.decay) * positive.float()
+                weight = event_weight(age, recency, linear.decay) * counted
                 linear_z, _ = standardise(linear(items, weight), eligible, how, best)
                 for choice in same:
-                    if (choice.text_weight, choice.recency) != (text_weight, recency):
-                        continue
-                    prior = self.priors[choice.half_life_days](torch.from_numpy(inputs.profile))
-                    prior_z, _ = standardise(prior, eligible, how, best)
-                    out.append(
-                        (choice, fuse(linear_z, tower_z, prior_z, positives, choice.fusion()))
-                    )
-        return out
+                    if (choice.text_weight, choice.recency) == (text_weight, recency):
+                        prior_z = priors[choice.half_life_days]
+                        yield choice, fuse(linear_z, tower_z, prior_z, positives, choice.fusion())
 
 
 def ndcg(scores: Tensor, eligible: Tensor, targets: Tensor, k: int = K) -> npt.NDArray[np.float64]:
