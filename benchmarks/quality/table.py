@@ -67,8 +67,8 @@ def markdown(results: list[dict[str, Any]], *, dataset: str, seeds: list[int]) -
     lines = [
         "# Ranking quality",
         "",
-        f"{dataset}; model: mean over the training seeds {', '.join(map(str, seeds))}. CPU seconds",
-        "include the choices on validation and the refit; peak memory is that of the process.",
+        f"{dataset}. Model: mean over the training seeds {', '.join(map(str, seeds))}.",
+        "CPU seconds include choices on validation and refit; peak memory is that of the process.",
     ]
     for result in results:
         lines += ["", *_protocol(result)]
