@@ -71,7 +71,7 @@ BLOCK_ENTRIES = 4_000_000
 """List entries of ``event_history`` in memory at a time (about 40 bytes each)."""
 
 _ROW_GROUP = 10_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALWAYS = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 def path(folder: Path, table: str) -> Path:
@@ -87,9 +87,9 @@ def span(interactions: pl.DataFrame) -> tuple[datetime, datetime]:
     stamps = interactions[columns.TIMESTAMP]
     first, last = stamps.min(), stamps.max()
     if not isinstance(first, datetime) or not isinstance(last, datetime):
-        return _EPOCH, _EPOCH
+        return _ALWAYS, _ALWAYS
     midnight = last.replace(hour=0, minute=0, second=0, microsecond=0)
-    return min(_EPOCH, first - timedelta(days=1)), midnight + timedelta(days=1)
+    return min(_ALWAYS, first - timedelta(days=1)), midnight + timedelta(days=1)
 
 
 def write(folder: Path, tables: Tables, *, history_length: int) -> None:

@@ -119,3 +119,17 @@ def test_a_second_apply_and_materialisation_change_nothing(
     repository.materialise()
     assert repository.online(logs.STRANGE_USERS).equals(before)
     assert repository.history_length == LENGTH
+
+
+@pytest.mark.parametrize("year", [1950, 2100])
+def test_events_before_1970_and_in_the_future_are_served(
+    build: Callable[[Path, Tables], FeatureRepository], tmp_path: Path, year: int
+) -> None:
+    tables = logs.tables(logs.random_rows(4, size=60))
+    moved = tables.interactions.with_columns(pl.col(columns.TIMESTAMP).dt.replace(year=year))
+    source = logs.ordered(Tables(moved, tables.items, tables.users), logs.config())
+    repository = build(tmp_path, source)
+    assert_feast_is_plain(repository, source)
+    repository.materialise()
+    online = repository.online(moved[columns.USER].unique().to_list())
+    assert (online[columns.HISTORY].list.len() > 0).all()
