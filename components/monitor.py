@@ -35,7 +35,6 @@ def monitor(
             )
         figures |= result.figures
         copy_page(Path(monitoring.path) / "report.html", report.path)
-        markdown(
-            summary.path, f"Monitoring: {result.verdict}", result.figures, notes=result.reasons
-        )
+        title = f"Monitoring: {result.verdict}"
+        markdown(summary.path, title, result.figures, notes=result.reasons)
     return result.verdict

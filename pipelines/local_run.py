@@ -35,7 +35,9 @@ def main() -> None:
 
     record = json.loads((folder / "run.json").read_text("utf-8"))
     config = Config.model_validate(record["config"])
-    pipeline = catalogue.build(record["pipeline"], config)
+    # A fault here is not a lost node: a second attempt would only fail again, after a wait.
+    here = config.cluster.model_copy(update={"retries": 0})
+    pipeline = catalogue.build(record["pipeline"], config.model_copy(update={"cluster": here}))
     chosen = local.DockerRunner() if runner == "docker" else local.SubprocessRunner(use_venv=False)
     local.init(runner=chosen, pipeline_root=str(folder / "artifacts"))
     pipeline(**catalogue.arguments(record["pipeline"], config))

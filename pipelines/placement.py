@@ -9,8 +9,9 @@ from components.images import COMPONENTS, image
 from counterpoint.config import ClusterConfig
 from counterpoint.config.cluster import Resources
 
-NEVER_CACHED = ("deploy", "monitor", "evaluate", "ingest")
-"""Steps that read or change something outside their inputs: the source, the registry, the clock."""
+NEVER_CACHED = ("ingest", "features", "evaluate", "deploy", "monitor")
+"""Steps that read or change something outside their inputs: the source, the feature store, the
+registry, the clock."""
 
 STATE = "/app/var"
 """``var/`` in the images (components/Dockerfile)."""
@@ -30,11 +31,12 @@ def place(task: dsl.PipelineTask, name: str, cluster: ClusterConfig) -> None:
     task.set_container_image(image(group, registry=cluster.registry, tag=cluster.tag))
     task.set_cpu_request(resources.cpu_request).set_cpu_limit(resources.cpu_limit)
     task.set_memory_request(resources.memory_request).set_memory_limit(resources.memory_limit)
-    task.set_retry(
-        cluster.retries,
-        backoff_duration=cluster.retry_backoff,
-        backoff_factor=cluster.retry_backoff_factor,
-    )
+    if cluster.retries:
+        task.set_retry(
+            cluster.retries,
+            backoff_duration=cluster.retry_backoff,
+            backoff_factor=cluster.retry_backoff_factor,
+        )
     task.set_caching_options(cluster.caching and name not in NEVER_CACHED)
     kubernetes.set_timeout(task, cluster.timeout_seconds)
     if cluster.state_claim:

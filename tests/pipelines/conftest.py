@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from counterpoint.config import Config, load
+
+SMALL = [
+    "train.encoder.model=null",
+    "train.fit.epochs=4",
+    "train.fit.min_steps=16",
+    "train.tower.dim=16",
+    "features.examples_per_user=4",
+    "evaluate.resamples=200",
+    "validation.min_interactions=50",
+    "gate.must_beat=[popularity]",
+    "features.split.protocol=per_user",
+]
+
+
+@pytest.fixture(scope="session")
+def small(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A configuration that trains on the shop in seconds, with state of its own."""
+    state = tmp_path_factory.mktemp("state with space")
+    options = {table: str(shop / f"{table}.csv") for table in ("interactions", "items", "users")}
+    config = load(
+        overrides=[
+            *SMALL,
+            f"ingest.options={options}",
+            "ingest.dataset=tables",
+            f"features.state={state / 'feast'}",
+            f"deploy.registry={state / 'registry'}",
+            f"deploy.triton={state / 'triton'}",
+            f"monitor.state={state / 'monitoring'}",
+            f"train.fit.checkpoints={state / 'checkpoints'}",
+        ]
+    )
+    return config
