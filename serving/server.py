@@ -98,7 +98,7 @@ class TritonServer:
             ServerError: The server did not come up; shows the end of its log.
         """
         found = environments.inspect(self._environment)
-        self.ports = _choose(self._wanted)
+        self.ports = choose(self._wanted)
         if not self._models:
             raise ServerError(f"The model repository {self.repository} holds no model.")
         try:
@@ -224,7 +224,7 @@ def _scratch_folder() -> Path:
     )
 
 
-def _choose(wanted: Ports) -> Ports:
+def choose(wanted: Ports) -> Ports:
     """Check the given ports and pick free ones for the others, all different."""
     with contextlib.ExitStack() as held:
         chosen = []
