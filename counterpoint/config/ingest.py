@@ -1,5 +1,6 @@
 """Where the data come from and what counts as positive."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -14,7 +15,11 @@ class IngestConfig(Section):
     """Plugin of counterpoint/datasets: ``movielens``, ``tables``, …"""
 
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the plugin (its own strict ``Config`` checks them): paths, column map, positives."""
+    """Options of the plugin, checked by its own ``Config``: paths, column map, positives."""
+
+    until: datetime | None = None
+    """Read only the events before this instant (ISO 8601, UTC unless it says otherwise): a model as
+    it would have been then, to be compared with what came later."""
 
     cache: str = "var/assets"
     """Folder of downloaded assets."""

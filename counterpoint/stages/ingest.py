@@ -1,9 +1,11 @@
 """Stage 1: a source of any kind -> the canonical tables of a data set folder."""
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from counterpoint.progress import track
 logger = logging.getLogger(__name__)
 
 SHOWN_REASONS = 3
+STAGING = ".staging"
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,14 @@ def run(config: IngestConfig, *, dataset: Path) -> IngestResult:
     dataset.mkdir(parents=True, exist_ok=True)
     # Written last, so that a folder with this file is complete.
     (dataset / artifacts.DATASET).unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".staging", dir=dataset) as staging:
+    for left in dataset.glob(f"{STAGING}*"):  # by a run that was killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=STAGING, dir=dataset) as staging:
         source = datasets.read(
             config.dataset, config.options, cache=Path(config.cache), staging=Path(staging)
         )
+        if config.until:
+            source = _cut(source, config.until)
         outputs = {name: getattr(source, table) for table, (name, _) in tables.FILES.items()}
         outputs[artifacts.REJECTED] = source.rejected
         try:
@@ -65,6 +72,14 @@ def run(config: IngestConfig, *, dataset: Path) -> IngestResult:
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{source.origin} cannot be read to its end: {error}.") from error
     return _describe(source, dataset)
+
+
+def _cut(source: Source, until: datetime) -> Source:
+    """Leave out the events from an instant on; naive instants are UTC."""
+    instant = until if until.tzinfo else until.replace(tzinfo=UTC)
+    early = source.interactions.filter(pl.col(columns.TIMESTAMP) < instant)
+    note = f"Only events before {instant.isoformat()} are read (ingest.until)."
+    return replace(source, interactions=early, notes=[*source.notes, note])
 
 
 def _describe(source: Source, dataset: Path) -> IngestResult:

@@ -1,3 +1,4 @@
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ def own(folder: Path, **options: Any) -> IngestConfig:
 
 def test_a_data_set_folder_is_complete(tmp_path: Path) -> None:
     config = IngestConfig(dataset="movielens", options={"path": str(DATA / "grouplens")})
+    (tmp_path / "out/.staging-of-a-killed-run").mkdir(parents=True)
     result = ingest.run(config, dataset=tmp_path / "out")
     facts = tables.read_json(tmp_path / "out" / artifacts.DATASET)
     read = tables.read(tmp_path / "out")
@@ -95,3 +97,14 @@ def test_rows_in_are_rows_accepted_and_quarantined(tmp_path: Path) -> None:
     quarantined = pl.read_parquet(tmp_path / "v" / artifacts.QUARANTINE / artifacts.INTERACTIONS)
     assert len(quarantined) == result.figures["quarantined_interactions"] == 4
     assert quarantined["reason"].n_unique() == 4
+
+
+def test_until_leaves_out_later_events_and_says_so(tmp_path: Path) -> None:
+    source = tmp_path / "events.csv"
+    source.write_text("user_id,item_id,timestamp\nu,a,2024-01-01\nu,b,2024-02-01\nu,c,2024-03-01\n")
+    config = IngestConfig(
+        dataset="tables", options={"interactions": str(source)}, until=datetime(2024, 2, 1)
+    )
+    result = ingest.run(config, dataset=tmp_path / "dataset")
+    assert result.figures["interactions"] == 1
+    assert any("ingest.until" in note for note in result.notes)
