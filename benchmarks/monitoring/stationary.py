@@ -1,8 +1,8 @@
 """How often monitoring calls drift where there is none, and where there is some.
 
-Every user's whole activity is moved to another user's place in time, drawn anew per round. Whatever
-drifted in the data is gone: each window is a sample of the distribution of the reference, with real
-sessions, real returning users and real tastes.
+Every user's whole activity is moved to a place in time drawn evenly, anew per round. Whatever drifted
+in the data is gone: each window is a sample of the distribution of the reference, with real sessions,
+real returning users and real tastes.
 """
 
 import tempfile
@@ -129,16 +129,21 @@ def _rounds(data: tables.Tables, vectors: np.ndarray, *, days: int, seed: int) -
 
 
 def _shuffled(interactions: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Give every user the first instant of another one, drawn at random."""
-    firsts = interactions.group_by(columns.USER).agg(pl.col(columns.TIMESTAMP).min().alias("old"))
-    firsts = firsts.sort(columns.USER).with_columns(pl.col("old").shuffle(seed=seed).alias("new"))
-    moved = pl.col(columns.TIMESTAMP) + (pl.col("new") - pl.col("old"))
-    end = interactions[columns.TIMESTAMP].max()
-    # Activity that would run past the end of the data wraps to their beginning.
-    span = pl.lit(end) - interactions[columns.TIMESTAMP].min()
-    wrapped = pl.when(moved > end).then(moved - span).otherwise(moved)
+    """Let every user begin at an instant drawn evenly from the whole period."""
+    stamps = interactions[columns.TIMESTAMP]
+    begin, end = stamps.min(), stamps.max()
+    assert isinstance(begin, datetime) and isinstance(end, datetime), "there are events"
+    users = interactions[columns.USER].unique().sort()
+    shift = np.random.default_rng(seed).random(len(users)) * ((end - begin) / timedelta(seconds=1))
+    moves = pl.DataFrame(
+        {columns.USER: users, "_shift": (shift * 1e6).astype(np.int64)}
+    ).with_columns(pl.duration(microseconds="_shift"))
+    first = pl.col(columns.TIMESTAMP).min().over(columns.USER)
+    moved = pl.lit(begin) + pl.col("_shift") + (pl.col(columns.TIMESTAMP) - first)
+    # Activity that would run past the end goes on at the beginning.
+    wrapped = pl.when(moved > end).then(moved - pl.lit(end - begin)).otherwise(moved)
     return (
-        interactions.join(firsts, on=columns.USER)
+        interactions.join(moves, on=columns.USER)
         .with_columns(wrapped.alias(columns.TIMESTAMP))
         .select(interactions.columns)
     )

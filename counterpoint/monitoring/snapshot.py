@@ -105,8 +105,14 @@ def _items(
     ).sort(N_EVENTS, columns.ITEM, descending=[True, False])
     if champion is None or vectors is None:
         return items
+    # A row of zeros is an item without text.
+    known = np.flatnonzero(np.abs(vectors).sum(axis=1)).tolist()
     kept = pl.DataFrame(
-        {columns.ITEM: list(champion.item_ids), VECTOR: vectors.astype(np.float32)}
+        {
+            columns.ITEM: [champion.item_ids[place] for place in known],
+            VECTOR: vectors[known].astype(np.float32),
+        },
+        schema_overrides={columns.ITEM: pl.String},
     ).with_columns(pl.col(VECTOR).arr.to_list())
     with_vector = items.head(MAX_VECTORS).join(kept, on=columns.ITEM, how="left")
     return pl.concat([with_vector, items.slice(MAX_VECTORS)], how="diagonal")

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
-from counterpoint import columns, tables
+from counterpoint import artifacts, columns, tables
 from counterpoint.config.monitor import MonitorConfig
 from counterpoint.errors import DataError
 from counterpoint.monitoring.observations import (
@@ -45,7 +46,41 @@ class Window:
         return self.end - self.start
 
 
-def cut(config: MonitorConfig, interactions: pl.DataFrame, reference: Reference) -> Window:
+@dataclass(frozen=True)
+class Data:
+    """The canonical tables, with the interactions left on disk.
+
+    Attributes:
+        interactions: Old and new events.
+        items: Items.
+        users: Users.
+    """
+
+    interactions: pl.LazyFrame
+    items: pl.DataFrame
+    users: pl.DataFrame
+
+
+def scan(folder: Path) -> Data:
+    """Open the tables of a folder; memory depends on the window, not on the events before it.
+
+    Raises:
+        DataError: A file is missing.
+    """
+    missing = [name for name, _ in tables.FILES.values() if not (folder / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{folder} lacks {', '.join(missing)}. Monitoring reads the tables of validated or "
+            "ingested data that hold the newest events. Run the stage that writes them first."
+        )
+    return Data(
+        pl.scan_parquet(folder / artifacts.INTERACTIONS),
+        pl.read_parquet(folder / artifacts.ITEMS),
+        pl.read_parquet(folder / artifacts.USERS),
+    )
+
+
+def cut(config: MonitorConfig, interactions: pl.LazyFrame, reference: Reference) -> Window:
     """Cut the window out of the interactions.
 
     Args:
@@ -56,15 +91,15 @@ def cut(config: MonitorConfig, interactions: pl.DataFrame, reference: Reference)
     Raises:
         DataError: There are no interactions at all.
     """
-    last = interactions[columns.TIMESTAMP].max()
-    if not isinstance(last, datetime):
+    last = interactions.select(pl.col(columns.TIMESTAMP).max()).collect().item()
+    if last is None:
         raise DataError(
             "There are no interactions to monitor. Ingest the data that hold the newest events."
         )
     end = config.end or last
     start = max(end - timedelta(days=config.window_days), reference.end)
     stamps = pl.col(columns.TIMESTAMP)
-    inside = interactions.filter((stamps > start) & (stamps <= end))
+    inside = interactions.filter((stamps > start) & (stamps <= end)).collect()
     users = inside[columns.USER].unique().sort()
     sampled = users.sample(min(config.max_users, len(users)), seed=config.seed)
     mine = pl.col(columns.USER).is_in(sampled.implode())
@@ -72,13 +107,13 @@ def cut(config: MonitorConfig, interactions: pl.DataFrame, reference: Reference)
         start,
         end,
         inside.filter(mine),
-        interactions.filter(mine & (stamps <= end)),
+        interactions.filter(mine & (stamps <= end)).collect(),
         len(inside),
         len(users),
     )
 
 
-def compare(window: Window, reference: Reference, data: tables.Tables) -> Observations:
+def compare(window: Window, reference: Reference, data: Data) -> Observations:
     """Put the events of the window beside those of the reference."""
     users = window.events[columns.USER].unique().sort()
     events = window.events.with_columns(
@@ -99,7 +134,7 @@ def compare(window: Window, reference: Reference, data: tables.Tables) -> Observ
     )
 
 
-def items_of_both(reference: Reference, data: tables.Tables) -> pl.DataFrame:
+def items_of_both(reference: Reference, data: Data) -> pl.DataFrame:
     """Items of the reference with all that is known there, then the others; titles of today."""
     today = data.items.select(columns.ITEM, columns.TITLE, columns.ATTRIBUTES)
     today = today.unique(columns.ITEM, keep="first", maintain_order=True)

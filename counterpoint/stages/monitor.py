@@ -20,7 +20,7 @@ from counterpoint.monitoring.quality import Champion, fold_window, probe_agreeme
 from counterpoint.monitoring.reference import Reference
 from counterpoint.monitoring.signal import QUALITY, Measurement
 from counterpoint.monitoring.signals import measure
-from counterpoint.monitoring.window import Window, compare, cut, items_of_both
+from counterpoint.monitoring.window import Data, Window, compare, cut, items_of_both, scan
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def run(
     present = now or datetime.now(UTC)
     with audit.one_at_a_time(state):
         base = stored.load(reference)
-        data = tables.read(interactions)
+        data = scan(interactions)
         if champion is None and model is not None:
             # Loading the model needs torch; monitoring data alone does not.
             from counterpoint.recommender import Recommender
@@ -226,7 +226,7 @@ def _dataset(folder: Path) -> str:
 def _frames(
     config: MonitorConfig,
     reference: Reference,
-    data: tables.Tables,
+    data: Data,
     observed: Observations | None,
     lists: pl.DataFrame | str | None,
 ) -> dict[str, str]:

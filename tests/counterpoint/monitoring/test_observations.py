@@ -8,7 +8,7 @@ from counterpoint import columns
 from counterpoint.config import MonitorConfig
 from counterpoint.monitoring.blocks import blocks, mean_vectors
 from counterpoint.monitoring.observations import NEW_USER, UNIT, Observations, pseudonyms
-from counterpoint.monitoring.window import compare, cut, items_of_both
+from counterpoint.monitoring.window import Data, compare, cut, items_of_both
 from counterpoint.tables import Tables
 from tests.counterpoint.monitoring.stream import ITEMS, START, early, stream, taken, vectors
 
@@ -18,11 +18,15 @@ def data() -> Tables:
     return stream()
 
 
+def lazy(data: Tables) -> Data:
+    return Data(data.interactions.lazy(), data.items, data.users)
+
+
 @pytest.fixture(scope="module")
 def observed(data: Tables) -> Observations:
     reference = taken(data)
-    window = cut(MonitorConfig(window_days=15), data.interactions, reference)
-    return compare(window, reference, data)
+    window = cut(MonitorConfig(window_days=15), data.interactions.lazy(), reference)
+    return compare(window, reference, lazy(data))
 
 
 def test_pseudonyms_stay_the_same_across_releases() -> None:
@@ -32,7 +36,7 @@ def test_pseudonyms_stay_the_same_across_releases() -> None:
 
 def test_the_window_never_reaches_into_the_reference(data: Tables) -> None:
     reference = taken(data)
-    window = cut(MonitorConfig(window_days=1000), data.interactions, reference)
+    window = cut(MonitorConfig(window_days=1000), data.interactions.lazy(), reference)
     assert window.start == reference.end
     assert window.events[columns.TIMESTAMP].min() > reference.end
     total = data.interactions.filter(pl.col(columns.TIMESTAMP) > reference.end)
@@ -42,7 +46,7 @@ def test_the_window_never_reaches_into_the_reference(data: Tables) -> None:
 def test_window_end_and_length_are_kept(data: Tables) -> None:
     end = START + timedelta(days=75)
     config = MonitorConfig(window_days=5, window_end=end.isoformat())
-    window = cut(config, data.interactions, taken(data))
+    window = cut(config, data.interactions.lazy(), taken(data))
     assert (window.start, window.end) == (end - timedelta(days=5), end)
     assert window.events[columns.TIMESTAMP].max() <= end
 
@@ -50,7 +54,7 @@ def test_window_end_and_length_are_kept(data: Tables) -> None:
 def test_large_windows_keep_whole_users(data: Tables) -> None:
     config = MonitorConfig(window_days=20, max_users=100)
     many = stream(users=600, seed=3)
-    window = cut(config, many.interactions, taken(many))
+    window = cut(config, many.interactions.lazy(), taken(many))
     assert window.users > 100
     assert window.events[columns.USER].n_unique() == 100
     inside = many.interactions.filter(pl.col(columns.TIMESTAMP) > window.start)
@@ -84,7 +88,7 @@ def test_new_users_of_a_slice_are_those_without_earlier_events(
 
 
 def test_blocks_count_every_event_once(data: Tables, observed: Observations) -> None:
-    items = items_of_both(taken(data), data)
+    items = items_of_both(taken(data), lazy(data))
     found = blocks(observed, items)
     assert set(found) == {
         "value",
@@ -105,7 +109,7 @@ def test_blocks_count_every_event_once(data: Tables, observed: Observations) -> 
 
 
 def test_popularity_bins_hold_a_tenth_of_the_events(data: Tables, observed: Observations) -> None:
-    found = blocks(observed, items_of_both(taken(data), data))["popularity"]
+    found = blocks(observed, items_of_both(taken(data), lazy(data)))["popularity"]
     shares = np.asarray(found.counts.sum(axis=0)).ravel() / found.counts.sum()
     assert shares == pytest.approx(np.full(10, 0.1), abs=0.04)
 

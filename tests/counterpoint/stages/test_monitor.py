@@ -279,3 +279,13 @@ def test_a_reference_is_written_once_and_read_back(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not empty"):
         stored.save(reference, tmp_path / "reference")
     assert [p.name for p in tmp_path.iterdir()] == ["reference"]
+
+
+def test_a_missing_table_and_an_empty_one_are_named(calm: Place) -> None:
+    path = calm.folder / "data" / artifacts.INTERACTIONS
+    pl.read_parquet(path).clear().write_parquet(path)
+    with pytest.raises(DataError, match="no interactions to monitor"):
+        calm.run()
+    path.unlink()
+    with pytest.raises(DataError, match=r"lacks interactions\.parquet"):
+        calm.run()
