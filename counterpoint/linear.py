@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg
 import scipy.sparse as sp
 import torch
+from scipy.linalg import lapack
 from torch import Tensor, nn
 
 from counterpoint.config.train import LinearConfig
+from counterpoint.errors import DataError
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +28,13 @@ class Gram:
 
     Attributes:
         items: (M,) catalogue indices of the most frequent items, ascending.
-        counts: (M, M) float64 co-occurrence counts.
-        kernel: (M, M) float64 cosine of the text vectors (0 where there is no text).
+        counts: (M, M) float32 co-occurrence counts.
+        kernel: (M, M) float32 cosine of the text vectors (0 where there is no text).
     """
 
     items: npt.NDArray[np.int64]
-    counts: npt.NDArray[np.float64]
-    kernel: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.float32]
+    kernel: npt.NDArray[np.float32]
 
 
 def gram(interactions: sp.csr_matrix, text: npt.NDArray[np.float32], config: LinearConfig) -> Gram:
@@ -52,9 +53,8 @@ def gram(interactions: sp.csr_matrix, text: npt.NDArray[np.float32], config: Lin
         logger.info(
             "The linear part covers the %d most frequent of %d items", len(items), len(warm)
         )
-    columns = interactions[:, items].astype(np.float64)
-    vectors = text[items].astype(np.float64)
-    return Gram(items, (columns.T @ columns).toarray(), vectors @ vectors.T)
+    columns = interactions[:, items]
+    return Gram(items, (columns.T @ columns).toarray(), text[items] @ text[items].T)
 
 
 def solve(statistics: Gram, text_weight: float, config: LinearConfig) -> npt.NDArray[np.float32]:
@@ -67,17 +67,29 @@ def solve(statistics: Gram, text_weight: float, config: LinearConfig) -> npt.NDA
 
     Returns:
         (M + 1, M + 1); the last row and column are zero and stand for every item not covered.
+
+    Raises:
+        DataError: The ridge is too small for the numbers to stand.
     """
     counts = statistics.counts
     if not len(counts):
         return np.zeros((1, 1), dtype=np.float32)
     ridge = config.l2 + config.dropout / (1.0 - config.dropout) * np.diag(counts)
-    system = counts + text_weight * statistics.kernel
+    system = counts.astype(np.float64, order="F")
+    if text_weight:
+        system += np.float32(text_weight) * statistics.kernel
     system[np.diag_indices_from(system)] += ridge
-    factor = scipy.linalg.cho_factor(system, overwrite_a=True, check_finite=False)
-    inverse = scipy.linalg.cho_solve(factor, np.eye(len(system)), check_finite=False)
-    weights = -inverse / np.diag(inverse)
-    np.fill_diagonal(weights, 0.0)
+    # In place: at thousands of items each further copy would cost hundreds of MB.
+    factor, _ = lapack.dpotrf(system, lower=1, overwrite_a=1)
+    inverse, fault = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    if fault:
+        raise DataError(
+            f"The linear part's system of {len(counts)} items is not positive definite with "
+            f"train.linear.l2 = {config.l2}. Raise train.linear.l2."
+        )
+    diagonal = np.diag(inverse).copy()
+    lower = np.tril(inverse, -1)
+    weights = (lower + lower.T) / -diagonal
     if 0 < config.row_top < len(weights):
         _keep_top(weights, config.row_top)
     return np.pad(weights.astype(np.float32), (0, 1))

@@ -39,10 +39,10 @@ class TowerConfig(Section):
     text_gate: float = Field(default=0.2, ge=0)
     """Weight of the text part in an item vector."""
 
-    id_scale: float = Field(default=0.2, gt=0)
+    id_scale: float = Field(default=0.08, gt=0)
     """Scale of the text PCA that initialises the item ids."""
 
-    smoothing: float = Field(default=0.4, ge=0, le=1)
+    smoothing: float = Field(default=0.7, ge=0, le=1)
     """Share of the co-occurrence neighbours' mean in an item vector (SGC, one hop)."""
 
     neighbours: int = Field(default=20, ge=0)
@@ -116,7 +116,7 @@ class LinearConfig(Section):
     decay: float = Field(default=5.0, gt=0)
     """Decay length of the recency weight, in positives since."""
 
-    max_items: int = Field(default=8_000, ge=1)
+    max_items: int = Field(default=5_000, ge=1)
     """Only the most frequent items enter the dense solve; the others are left to the tower."""
 
     row_top: int = Field(default=0, ge=0)
