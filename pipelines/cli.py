@@ -30,14 +30,18 @@ HELP = """Recommendations trained by contrastive learning on a language model.
 
 [bold]Start here[/]
 
-  counterpoint demo                                 the whole loop on MovieLens-100K
-  counterpoint config show -c my.yaml               check your own configuration
-  counterpoint run training -c my.yaml              from raw tables to a served champion
-  counterpoint recommend --history 50,172 -k 5      ask the champion
+  counterpoint demo                        the whole loop on MovieLens-100K
 
-Exit status: 0 done · 1 other fault · 2 bad option or configuration · 3 unreadable data ·
-4 data failed validation · 5 model refused · 6 server fault · 7 the machine lacks something ·
-130 interrupted (docs/cli.md).
+  counterpoint config check -c my.yaml     your own data: every fault at once
+
+  counterpoint run training -c my.yaml     from raw tables to a served champion
+
+  counterpoint recommend --user 42         ask the champion
+
+[bold]Exit status[/]
+
+0 done · 1 other fault · 2 bad option or configuration · 3 unreadable data · 4 data failed
+validation · 5 model refused · 6 server fault · 7 the machine lacks something · 130 interrupted
 """
 
 app = typer.Typer(
@@ -77,7 +81,7 @@ def main() -> None:
     try:
         app()
     except CounterpointError as error:
-        err.print(f"[bold red]error:[/] {type(error).__name__}", highlight=False)
+        err.print("[bold red]error:[/]", end=" ")
         err.print(str(error), highlight=False, markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{{ record.id }}</title>
@@ -17,6 +19,8 @@ PAGE = """<!doctype html>
  td.number { text-align: right; font-variant-numeric: tabular-nums }
  .done { color: #12723f } .failed, .killed { color: #b3261e } code, pre { font-size: .88rem }
  pre { background: #f4f6f9; padding: 1rem; overflow: auto; max-height: 24rem }
+ details { margin: .6rem 0 } summary { cursor: pointer; font-weight: 600 }
+ details h1 { font-size: 1.1rem } details table { width: auto }
  .bar { background: #3467c4; height: .7rem; border-radius: 2px; min-width: 2px }
 </style>
 <h1>{{ record.pipeline | capitalize }} run</h1>
@@ -37,8 +41,8 @@ PAGE = """<!doctype html>
 {% for stage, links in pages.items() %}<tr><td>{{ stage }}<td>
 {% for link in links %}<a href="{{ link.target | urlencode }}">{{ link.label }}</a>
 {%- if not loop.last %} · {% endif %}{% endfor %}</tr>{% endfor %}</tbody></table>
-{% for note in notes %}<h2>{{ note.stage }}</h2><pre>{{ note.text }}</pre>{% endfor %}
-<h2>Configuration</h2><pre>{{ config }}</pre>
+{% for note in notes %}<details><summary>{{ note.stage }}</summary>{{ note.html }}</details>
+{% endfor %}<h2>Configuration</h2><pre>{{ config }}</pre>
 </html>
 """
 
@@ -58,13 +62,19 @@ def write(folder: Path, record: dict[str, Any]) -> Path:
             record=record,
             total=max([*seconds, 1e-9]),
             pages={stage: links for stage, links in pages.items() if links},
-            notes=[{"stage": s.parent.name, "text": s.read_text("utf-8")} for s in summaries],
+            notes=[{"stage": s.parent.name, "html": _html(s)} for s in summaries],
             config=yaml.safe_dump(record["config"], sort_keys=False),
         )
     )
     report = folder / "report.html"
     report.write_text(text, "utf-8")
     return report
+
+
+def _html(summary: Path) -> Markup:
+    """A step's Markdown summary as HTML; raw HTML in it stays text."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    return Markup(reader.render(summary.read_text("utf-8")))
 
 
 def _modified(path: Path) -> float:
@@ -79,7 +89,7 @@ def _links(task: Path, folder: Path) -> list[dict[str, str]]:
     """
     links = []
     for path in sorted(task.iterdir(), key=lambda p: (p.is_dir(), p.name)):
-        if path.name in {"executor_output.json", "Output"} or path.suffix == ".html":
+        if path.name in {"executor_output.json", "Output", "summary"} or path.suffix == ".html":
             continue
         target = path
         if path.is_file() and path.read_bytes()[:200].lstrip().lower().startswith(b"<"):
