@@ -1,8 +1,8 @@
 """How often monitoring calls drift where there is none, and where there is some.
 
-Every user's whole activity is moved to a place in time drawn evenly, anew per round. Whatever drifted
-in the data is gone: each window is a sample of the distribution of the reference, with real sessions,
-real returning users and real tastes.
+Every user's whole activity is moved to a place in time drawn evenly, anew per round. Whatever
+drifted in the data is gone: each window is a sample of the distribution of the reference, with real
+sessions, real returning users and real tastes.
 """
 
 import tempfile
@@ -137,7 +137,7 @@ def _shuffled(interactions: pl.DataFrame, seed: int) -> pl.DataFrame:
     shift = np.random.default_rng(seed).random(len(users)) * ((end - begin) / timedelta(seconds=1))
     moves = pl.DataFrame(
         {columns.USER: users, "_shift": (shift * 1e6).astype(np.int64)}
-    ).with_columns(pl.duration(microseconds="_shift"))
+    ).with_columns(pl.duration(microseconds="_shift").alias("_shift"))
     first = pl.col(columns.TIMESTAMP).min().over(columns.USER)
     moved = pl.lit(begin) + pl.col("_shift") + (pl.col(columns.TIMESTAMP) - first)
     # Activity that would run past the end goes on at the beginning.

@@ -47,7 +47,7 @@ class MonitorConfig(Section):
     """Rise of the share of unknown users, or of events on unknown items, from which it matters."""
 
     score_threshold: float = Field(default=0.25, gt=0, lt=1)
-    """Kolmogorov-Smirnov distance of the users' mean top-k scores from which it matters."""
+    """Kolmogorov-Smirnov distance of the users' mean top-k scores worth a look; never counted."""
 
     quality_drop: float = Field(default=0.2, gt=0, lt=1)
     """Relative drop of realised NDCG against the evaluation that alone asks for retraining."""

@@ -59,6 +59,8 @@ def model_signals(
             float(test.statistic),
             config.score_threshold,
             p_value=float(test.pvalue),
+            # Scores also move with the share of users the model was fitted on.
+            counted=False,
             reference=float(old.mean()),
             current=float(new.mean()),
         )

@@ -22,8 +22,8 @@ from counterpoint.monitoring.two_sample import (
 )
 from counterpoint.monitoring.units import Floats
 
-ADVISORY = ("hour", "weekday", "activity", "calibration")
-"""Shown, never counted: traffic changes with the calendar, and calibration follows quality."""
+ADVISORY = ("hour", "weekday", "activity")
+"""Shown, never counted: traffic changes with the calendar."""
 
 ORDERED = ("value", "popularity", "hour", "weekday", "activity")
 PSI = "PSI above chance"

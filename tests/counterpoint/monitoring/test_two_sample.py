@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 from sklearn.linear_model import Ridge
@@ -17,18 +17,17 @@ from counterpoint.monitoring.two_sample import (
 )
 from counterpoint.monitoring.units import Units
 
-counts = st.lists(st.integers(0, 500), min_size=2, max_size=8).map(np.array)
+# A loaded machine is no fault of the code.
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@given(counts, st.data())
-def test_psi_is_symmetric_and_never_negative(left: np.ndarray, data: st.DataObject) -> None:
-    right = np.array(
-        data.draw(st.lists(st.integers(0, 500), min_size=len(left), max_size=len(left)))
-    )
-    forth, back = psi(left.astype(float), right.astype(float)), psi(right * 1.0, left * 1.0)
-    assert forth == pytest.approx(back)
-    assert forth >= 0
-    assert psi(left * 1.0, left * 1.0) == 0
+@relaxed
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=2, max_size=8))
+def test_psi_is_symmetric_and_never_negative(pairs: list[tuple[int, int]]) -> None:
+    left, right = np.array(pairs, dtype=float).T
+    assert psi(left, right) == pytest.approx(psi(right, left))
+    assert psi(left, right) >= 0
+    assert psi(left, left) == 0
 
 
 def test_psi_of_two_known_distributions() -> None:
@@ -156,6 +155,7 @@ def test_holm_of_the_textbook() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
+@relaxed
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_never_lowers_a_p_value_nor_changes_the_order(p_values: list[float]) -> None:
     adjusted = holm(p_values)
