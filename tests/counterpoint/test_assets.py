@@ -74,6 +74,7 @@ def wheel(shelf: Path, *, size: int = 1000, wrong: str = "") -> dict[str, Source
 @pytest.mark.usefixtures("online")
 def test_two_processes_at_once_get_one_verified_copy(shelf: Path, tmp_path: Path) -> None:
     cache = tmp_path / "a cache"
+    (cache / ".toy.of-a-killed-process").mkdir(parents=True)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda _: assets._obtain("toy", cache, wheel(shelf)), range(2)))
     assert found == [cache / "toy", cache / "toy"]
