@@ -83,15 +83,6 @@ def search(
         start: What is kept unless something else is clearly better; also the fallback.
         config: The grids.
     """
-    if len(histories) < config.fusion.min_valid_users:
-        return Search(
-            start,
-            None,
-            len(histories),
-            [],
-            f"{len(histories)} validation users are fewer than {config.fusion.min_valid_users}: "
-            "the fallback settings are used",
-        )
     if len(histories) > config.fusion.max_valid_users:
         rng = np.random.default_rng(config.seed)
         users = rng.choice(len(histories), config.fusion.max_valid_users, replace=False)

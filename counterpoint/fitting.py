@@ -3,18 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 import torch
+from pydantic import ValidationError
 
 from counterpoint import columns, plugins, prior, splits, towers, trainer
 from counterpoint.batches import read_examples
 from counterpoint.choices import Choices
 from counterpoint.cold import ColdExtension, ridge_map
 from counterpoint.config.train import TrainConfig
+from counterpoint.errors import ConfigError
 from counterpoint.graph import RecommenderModule, TowerScorer
 from counterpoint.histories import Histories, from_events
 from counterpoint.item_catalogue import ItemCatalogue
@@ -147,21 +151,40 @@ def fit_towers(
     return finish(model), result
 
 
+def objective_plugins(config: TrainConfig) -> dict[str, tuple[ModuleType, Any]]:
+    """Return name -> (plugin, checked options) of the configured objectives.
+
+    Raises:
+        ConfigError: Lists every unknown objective and every unknown or wrong option.
+    """
+    found: dict[str, tuple[ModuleType, Any]] = {}
+    faults = [] if config.objectives else ["train.objectives is empty: name at least one."]
+    for name, options in config.objectives.items():
+        try:
+            plugin = plugins.load(OBJECTIVES, name)
+            found[name] = (plugin, plugin.Config.model_validate(options))
+        except ConfigError as error:
+            faults += error.faults
+        except ValidationError as error:
+            known = ", ".join(plugin.Config.model_fields)
+            faults += [
+                f"train.objectives.{name}.{'.'.join(map(str, fault['loc']))} = "
+                f"{fault['input']!r}: {fault['msg']}. Known options: {known}."
+                for fault in error.errors()
+            ]
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
 def objectives(
     config: TrainConfig, context: ObjectiveContext
 ) -> dict[str, trainer.WeightedObjective]:
-    """Build the configured objectives.
-
-    Raises:
-        ConfigError: Unknown objective; the message lists the known ones.
-        ValidationError: An option is unknown or out of range.
-    """
-    built = {}
-    for name, options in config.objectives.items():
-        plugin = plugins.load(OBJECTIVES, name)
-        settings = plugin.Config.model_validate(options)
-        built[name] = (settings.weight, plugin.build(settings, context))
-    return built
+    """Build the configured objectives."""
+    return {
+        name: (settings.weight, plugin.build(settings, context))
+        for name, (plugin, settings) in objective_plugins(config).items()
+    }
 
 
 def finish(model: towers.TwoTower) -> TowerScorer:

@@ -168,17 +168,23 @@ def _batch_index(
 
 
 @contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Let torch use this many threads inside the block; 0 leaves its setting."""
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def _isolated(threads: int, device: torch.device) -> Iterator[None]:
     """Leave the caller's random state and thread count as they were."""
-    before = torch.get_num_threads()
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        if threads:
-            torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    with torch.random.fork_rng(devices=cuda), limited_threads(threads):
+        yield
 
 
 def _log(writer: SummaryWriter | None, step: int, curves: Curves) -> None:

@@ -17,6 +17,7 @@ import polars as pl
 from counterpoint import columns, fitting, prior, splits, trainer
 from counterpoint.choices import Search, fallback, search
 from counterpoint.config.train import TrainConfig
+from counterpoint.errors import DataError
 from counterpoint.fitting import Fold
 from counterpoint.graph import TowerScorer
 from counterpoint.item_catalogue import ItemCatalogue, describe
@@ -54,78 +55,81 @@ def fit(
         attributes: How raw attributes become tokens, kept for serving.
 
     Raises:
+        ConfigError: An objective or one of its options is unknown.
         DataError: There is no item at all, or the loss diverged.
     """
-    started, cpu = time.monotonic(), time.process_time()
-    catalogue = describe(interactions, items, config)
-    profiles: dict[str, Sequence[str]] = {
-        row[columns.USER]: list(row[columns.ATTRIBUTES] or ())
-        for row in users.iter_rows(named=True)
-    }
-    tokens = prior.vocabulary(
-        profiles.values(),
-        min_users=config.prior.min_users,
-        max_tokens=config.prior.max_attributes,
-    )
-    checkpoints = workdir / _key(config, catalogue, examples)
-    report: dict[str, Any] = {"seed": config.seed, "n_items": len(catalogue), "curves": {}}
-
-    def fold_of(name: splits.Fit) -> Fold:
-        return fitting.prepare(interactions, catalogue, profiles, name, config)
-
-    def train_towers(fold: Fold) -> tuple[TowerScorer, trainer.TrainingResult]:
-        scorer, result = fitting.fit_towers(
-            fold,
-            examples.filter(pl.col(columns.FIT) == fold.name),
-            catalogue,
-            config,
-            checkpoint=checkpoints / fold.name,
-            tensorboard=tensorboard and tensorboard / fold.name,
-        )
-        report["curves"][fold.name] = asdict(result.curves)
-        report[fold.name] = {
-            "steps": result.steps,
-            "resumed_at": result.resumed_at,
-            "cpu_seconds": round(result.cpu_seconds, 2),
-            "loss": float(np.mean(result.curves.total[-10:])) if result.steps else None,
+    fitting.objective_plugins(config)
+    with trainer.limited_threads(config.fit.threads):
+        started, cpu = time.monotonic(), time.process_time()
+        catalogue = describe(interactions, items, config)
+        profiles: dict[str, Sequence[str]] = {
+            row[columns.USER]: list(row[columns.ATTRIBUTES] or ())
+            for row in users.iter_rows(named=True)
         }
-        return scorer, result
+        tokens = prior.vocabulary(
+            profiles.values(),
+            min_users=config.prior.min_users,
+            max_tokens=config.prior.max_attributes,
+        )
+        checkpoints = workdir / _key(config, catalogue, examples)
+        report: dict[str, Any] = {"seed": config.seed, "n_items": len(catalogue), "curves": {}}
 
-    found = _choose(interactions, catalogue, profiles, tokens, config, fold_of, train_towers)
-    report["validation"] = {"ndcg@10": found.ndcg, "users": found.users, "why": found.why}
-    report["choices"] = asdict(found.choices)
-    report["tried"] = found.tried
+        def fold_of(name: splits.Fit) -> Fold:
+            return fitting.prepare(interactions, catalogue, profiles, name, config)
 
-    final = fold_of("final")
-    tower, result = train_towers(final)
-    choices = found.choices
-    if not result.steps:
-        choices = replace(choices, tower=0.0)
-    module = fitting.assemble(final, catalogue, tower, choices, tokens, config)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    report["cpu_seconds"] = round(time.process_time() - cpu, 2)
-    report["seconds"] = round(time.monotonic() - started, 2)
-    report["peak_rss_mb"] = round(peak_rss_mb(), 1)
-    return Recommender(
-        module,
-        catalogue.items.select(KEPT),
-        Settings(
-            dim=config.tower.dim,
-            pools=config.tower.pools,
-            recency=choices.recency,
-            decay=config.linear.decay,
-            boost=config.cold.boost,
-            fusion=choices.fusion(),
-            profile=tuple(tokens),
-            item_vocabulary=tuple(catalogue.vocabulary),
-            attribute_weight=config.cold.attribute_weight,
-            history_length=config.fit.history_length,
-            encoder=config.encoder if catalogue.encoder_sha256 else None,
-            encoder_sha256=catalogue.encoder_sha256,
-            attributes=attributes or {},
-        ),
-        report,
-    )
+        def train_towers(fold: Fold) -> tuple[TowerScorer, trainer.TrainingResult]:
+            scorer, result = fitting.fit_towers(
+                fold,
+                examples.filter(pl.col(columns.FIT) == fold.name),
+                catalogue,
+                config,
+                checkpoint=checkpoints / fold.name,
+                tensorboard=tensorboard and tensorboard / fold.name,
+            )
+            report["curves"][fold.name] = asdict(result.curves)
+            report[fold.name] = {
+                "steps": result.steps,
+                "resumed_at": result.resumed_at,
+                "cpu_seconds": round(result.cpu_seconds, 2),
+                "loss": float(np.mean(result.curves.total[-10:])) if result.steps else None,
+            }
+            return scorer, result
+
+        found = _choose(interactions, catalogue, profiles, tokens, config, fold_of, train_towers)
+        report["validation"] = {"ndcg@10": found.ndcg, "users": found.users, "why": found.why}
+        report["choices"] = asdict(found.choices)
+        report["tried"] = found.tried
+
+        final = fold_of("final")
+        tower, result = train_towers(final)
+        choices = found.choices
+        if not result.steps:
+            choices = replace(choices, tower=0.0)
+        module = fitting.assemble(final, catalogue, tower, choices, tokens, config)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        report["cpu_seconds"] = round(time.process_time() - cpu, 2)
+        report["seconds"] = round(time.monotonic() - started, 2)
+        report["peak_rss_mb"] = round(peak_rss_mb(), 1)
+        return Recommender(
+            module,
+            catalogue.items.select(KEPT),
+            Settings(
+                dim=config.tower.dim,
+                pools=config.tower.pools,
+                recency=choices.recency,
+                decay=config.linear.decay,
+                boost=config.cold.boost,
+                fusion=choices.fusion(),
+                profile=tuple(tokens),
+                item_vocabulary=tuple(catalogue.vocabulary),
+                attribute_weight=config.cold.attribute_weight,
+                history_length=config.fit.history_length,
+                encoder=config.encoder if catalogue.encoder_sha256 else None,
+                encoder_sha256=catalogue.encoder_sha256,
+                attributes=attributes or {},
+            ),
+            report,
+        )
 
 
 def _choose(
@@ -139,20 +143,20 @@ def _choose(
 ) -> Search:
     """Fit everything on the train fold and choose on the validation fold."""
     start = fallback(config, has_tower=True, has_text=catalogue.text.shape[1] > 0)
-    targets = interactions.filter(
-        (pl.col(columns.FOLD) == "valid_target") & pl.col(columns.POSITIVE)
-    )
-    users = targets[columns.USER].n_unique()
-    if users < config.fusion.min_valid_users:
+    try:
+        histories, wanted = splits.fold_histories(
+            interactions, "valid", catalogue.index, attributes=profiles
+        )
+        users = len(histories)
+    except DataError:
+        users = 0
+    if users < max(1, config.fusion.min_valid_users):
         why = (
-            f"{users} users with validation targets are fewer than "
+            f"{users} users with unseen positives in the validation fold are fewer than "
             f"{config.fusion.min_valid_users}: the fallback settings are used"
         )
         logger.info("No choice on validation: %s", why)
         return Search(start, None, users, [], why)
-    histories, wanted = splits.fold_histories(
-        interactions, "valid", catalogue.index, attributes=profiles
-    )
     fold = fold_of("choose")
     tower, result = train_towers(fold)
     if not result.steps:

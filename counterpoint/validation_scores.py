@@ -89,8 +89,6 @@ class Judge:
 
     def prior_alone(self) -> dict[float | None, npt.NDArray[np.float64]]:
         """NDCG@10 per user of the start page: what a user without history would get."""
-        if len(self.priors) == 1:
-            return {half_life: np.zeros(len(self.histories)) for half_life in self.priors}
         parts: dict[float | None, list[npt.NDArray[np.float64]]] = {h: [] for h in self.priors}
         with torch.inference_mode():
             for users in self._chunks():

@@ -37,4 +37,4 @@ class NegativeSampler:
 
     def correction(self, items: Tensor, samples: int) -> Tensor:
         """Return ``log(S * Q(item))``, to be subtracted from the logits of the samples."""
-        return torch.log(self.probability[items] * samples)
+        return torch.log(self.probability.to(items.device)[items] * samples)

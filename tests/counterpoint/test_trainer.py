@@ -124,3 +124,12 @@ def test_tensorboard_files_are_written(data, tmp_path: Path) -> None:
 def test_steps_are_budgeted(users: int, steps: int) -> None:
     config = CONFIG.model_copy(update={"max_steps": 15_000})
     assert trainer.step_budget(users, config) == steps
+
+
+def test_bfloat16_comes_close(data) -> None:
+    exact, half = model(), model()
+    one = trainer.train(exact, OBJECTIVES, data, CONFIG, seed=0)
+    config = CONFIG.model_copy(update={"precision": "bfloat16"})
+    two = trainer.train(half, OBJECTIVES, data, config, seed=0)
+    assert one.curves.total != two.curves.total
+    assert two.curves.total == pytest.approx(one.curves.total, rel=0.02)

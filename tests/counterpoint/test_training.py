@@ -117,10 +117,30 @@ def test_a_killed_fit_continues_to_the_same_model(trained, tmp_path: Path, monke
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
-def test_unknown_objectives_are_named(tmp_path: Path) -> None:
-    config = toys.small_config(objectives={"info_nec": {}})
-    with pytest.raises(ConfigError, match=r"info_nec.*Known: .*info_nce"):
+def test_unknown_objectives_and_options_are_all_named(tmp_path: Path) -> None:
+    config = toys.small_config(objectives={"info_nec": {}, "info_nce": {"samples": 0, "tau": 1}})
+    with pytest.raises(ConfigError) as caught:
         fit(toys.world(), config, tmp_path)
+    faults = "\n".join(caught.value.faults)
+    assert len(caught.value.faults) == 3
+    assert "'info_nec'. Known:" in faults and "samples = 0" in faults and "info_nce.tau" in faults
+    with pytest.raises(ConfigError, match="objectives is empty"):
+        fit(toys.world(), toys.small_config(objectives={}), tmp_path)
+
+
+def test_validation_without_any_unseen_item_falls_back(tmp_path: Path) -> None:
+    tables = toys.world()
+    folded, drawn = toys.prepared(tables)
+    again = folded.filter(pl.col(columns.FOLD) == splits.TRAIN).with_columns(
+        pl.lit("valid_target").alias(columns.FOLD),
+        pl.col(columns.TIMESTAMP).dt.offset_by("1y"),
+    )
+    both = pl.concat([folded.filter(pl.col(columns.FOLD) == splits.TRAIN), again])
+    recommender = training.fit(
+        both, tables.items, tables.users, drawn, toys.small_config(), workdir=tmp_path
+    )
+    assert recommender.report["validation"]["users"] == 0
+    assert "fallback" in recommender.report["validation"]["why"]
 
 
 @pytest.mark.parametrize("keep", ["items", "users", "neither"])
