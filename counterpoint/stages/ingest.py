@@ -3,7 +3,6 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +33,7 @@ class IngestResult:
         content_sha256: Of the rows of all tables.
     """
 
-    figures: Mapping[str, int]
+    figures: dict[str, Any]
     notes: list[str]
     content_sha256: str
 

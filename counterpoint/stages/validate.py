@@ -1,11 +1,10 @@
 """Stage 2: expectation suites decide what is accepted, quarantined, or stops the pipeline."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from counterpoint import artifacts, tables
 from counterpoint.config.validation import ValidationConfig
@@ -28,7 +27,7 @@ class ValidateResult:
     """
 
     verdict: Verdict
-    figures: Mapping[str, int | str]
+    figures: dict[str, Any]
     notes: list[str]
 
 
