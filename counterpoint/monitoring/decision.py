@@ -37,7 +37,12 @@ def judge(config: MonitorConfig, measurement: Measurement) -> Decision:
     if any(signal.name == QUALITY for signal in drifted):
         return Decision("retrain", "retrain", reasons)
     if len(drifted) >= config.drifts_to_retrain:
-        held = [f"not drifted: {s.reason}" for s in measurement.signals if s.name == QUALITY]
+        held = [
+            f"quality has not fallen enough to ask by itself: {signal.reference:.3f} expected, "
+            f"{signal.current:.3f} realised"
+            for signal in measurement.signals
+            if signal.name == QUALITY
+        ]
         return Decision("retrain", "retrain", (*reasons, *held))
     if drifted:
         return Decision("drift", "drift", reasons)

@@ -70,17 +70,18 @@ PAGE = """<!doctype html>
  events, as the unit. Where slices of the reference differ more among themselves than the setting,
  that usual size is what matters. Grey rows are shown but never counted.</p>
 <div class="scroll"><table><tr><th class="name">signal<th class="name"><th>size<th>matters from
-<th class="name"><th>adjusted p<th>reference<th>window</tr>
+<th class="name"><th>adjusted p</tr>
 {% for s in signals %}<tr{% if not s.counted %} class="note"{% endif %}>
 <td class="name"><b>{{ s.name }}</b><br>
 <span class="note">{{ s | meaning }} · {{ s.statistic }}</span>
 <td class="name">{% if s.drifted %}<span class="state drift">drifted</span>
 {% elif not s.counted %}not counted{% else %}ok{% endif %}
-<td>{{ s.effect | figure }}<td>{{ s.threshold | figure }}
+<td>{{ s.effect | figure }}{% if s.reference is not none and s.name != "calibration" %}<br>
+<span class="note">{{ s.reference | figure }} → {{ s.current | figure }}</span>{% endif %}
+<td>{{ s.threshold | figure }}
 <td>{% if s.name != "calibration" %}<div class="meter">
 <i class="{{ 'over' if s.drifted }}" style="width:{{ s | share(2) }}%"></i><b style="left:50%"></b>
-</div>{% endif %}<td>{{ s.p_adjusted | chance }}<td>{{ s.reference | figure }}
-<td>{{ s.current | figure }}</tr>
+</div>{% endif %}<td>{{ s.p_adjusted | chance }}</tr>
 {% endfor %}</table></div>
 {% if v.not_measured %}<p class="note">Not measured:</p><ul class="note">
 {% for name, why in v.not_measured.items() %}<li>{{ name }}: {{ why }}</li>{% endfor %}</ul>
@@ -131,7 +132,7 @@ def page(
     """
     environment = Environment(autoescape=True)
     environment.filters |= {
-        "figure": lambda v: "" if v is None else f"{v:.3g}",
+        "figure": lambda v: "" if v is None else f"{round(v, 3) + 0.0:.3f}",
         "chance": lambda p: "" if p is None else ("<0.001" if p < 0.001 else f"{p:.3f}"),
         "words": lambda text: str(text).replace("_", " "),
         "minute": lambda instant: str(instant).replace("T", " ")[:16],

@@ -12,7 +12,17 @@ ASK = Decision("retrain", "retrain", ("why",))
 
 
 def signal(name: str, *, drifted: bool, counted: bool = True) -> Signal:
-    return Signal(name, "PSI", 0.5, 0.1, p_value=0.001, drifted=drifted, counted=counted)
+    return Signal(
+        name,
+        "PSI",
+        0.5,
+        0.1,
+        p_value=0.001,
+        drifted=drifted,
+        counted=counted,
+        reference=0.3,
+        current=0.2,
+    )
 
 
 @pytest.mark.parametrize(

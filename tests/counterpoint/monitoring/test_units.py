@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from counterpoint.monitoring.units import Units, redraw
 
-
 # A loaded machine is no fault of the code.
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
