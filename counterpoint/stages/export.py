@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,36 +12,19 @@ import numpy as np
 import polars as pl
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 
 from counterpoint import artifacts, columns, histories, onnx_parity, user_snapshot
 from counterpoint.atomic import replaced_folder
 from counterpoint.config.serve import ExportConfig
 from counterpoint.errors import DataError
 from counterpoint.histories import Histories
+from counterpoint.onnx_graphs import TENSORS, export_module, export_recommender
 from counterpoint.recommender import Recommender
 from counterpoint.tables import write_json
 from counterpoint.text import item_texts
 from counterpoint.user_snapshot import StoredUser
 
 logger = logging.getLogger(__name__)
-
-TENSORS = {
-    "inputs": {
-        "history": "int64 [B, L]",
-        "history_age": "float32 [B, L]",
-        "history_kind": "int64 [B, L]",
-        "profile": "float32 [B, P]",
-        "exclude": "int64 [B, X]",
-        "k": "int64 [B, 1]",
-    },
-    "outputs": {
-        "item": "int64 [B, K]",
-        "score": "float32 [B, K]",
-        "reason": "int64 [B, K, 3]",
-    },
-}
-"""The graph `recommender`: meanings in counterpoint/graph.py."""
 
 _ENCODER_TEXTS = 32
 
@@ -123,33 +105,6 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
     )
     logger.info("export: %s", result.figures)
     return result
-
-
-def export_recommender(recommender: Recommender, path: Path, *, opset: int) -> None:
-    """Write the graph `recommender` with free batch, history, exclusion and list lengths."""
-    n_profile = len(recommender.settings.profile)
-    long = torch.int64
-    example = {
-        "history": torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=long),
-        "history_age": torch.zeros(2, 3),
-        "history_kind": torch.tensor([[2, 1, 0], [1, 0, 0]], dtype=long),
-        "profile": torch.zeros(2, max(1, n_profile)),
-        "exclude": torch.zeros(2, 2, dtype=long),
-        "k": torch.ones(2, 1, dtype=long),
-    }
-    free = {
-        "history": {0: "B", 1: "L"},
-        "history_age": {0: "B", 1: "L"},
-        "history_kind": {0: "B", 1: "L"},
-        "profile": {0: "B"},
-        "exclude": {0: "B", 1: "X"},
-        "k": {0: "B"},
-        "item": {0: "B", 1: "K"},
-        "score": {0: "B", 1: "K"},
-        "reason": {0: "B", 1: "K"},
-    }
-    outputs = list(TENSORS["outputs"])
-    _export(recommender.module, example, outputs, free, path, opset=opset)
 
 
 def contract(recommender: Recommender, config: ExportConfig, graph: Path) -> dict[str, Any]:
@@ -237,7 +192,7 @@ def _export_encoder(
     }
     free = {name: {0: "B", 1: "T"} for name in example} | {"vector": {0: "B"}}
     graph = target / artifacts.ITEM_ENCODER_ONNX
-    _export(encoder.module, example, ["vector"], free, graph, opset=config.opset)
+    export_module(encoder.module, example, ["vector"], free, graph, opset=config.opset)
     texts = [text for text in item_texts(items.head(_ENCODER_TEXTS)) if text] or ["item"]
     tokens = tokenizer.encode_batch(texts)
     feed = {
@@ -246,27 +201,3 @@ def _export_encoder(
     }
     (theirs,) = onnx_parity.session(graph).run(["vector"], feed)
     return onnx_parity.check_vectors(encoder.encode(texts), theirs, texts, config.tolerance)
-
-
-def _export(
-    module: nn.Module,
-    example: dict[str, torch.Tensor],
-    outputs: list[str],
-    free: dict[str, dict[int, str]],
-    path: Path,
-    *,
-    opset: int,
-) -> None:
-    with warnings.catch_warnings():
-        # The tracer warns of every Python number it fixes; the parity check judges the result.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            tuple(example.values()),
-            str(path),
-            input_names=list(example),
-            output_names=outputs,
-            dynamic_axes=free,
-            opset_version=opset,
-            dynamo=False,
-        )

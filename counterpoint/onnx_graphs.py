@@ -1,0 +1,87 @@
+"""Torch modules as ONNX graphs with free batch and sequence sizes."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from counterpoint.recommender import Recommender
+
+TENSORS = {
+    "inputs": {
+        "history": "int64 [B, L]",
+        "history_age": "float32 [B, L]",
+        "history_kind": "int64 [B, L]",
+        "profile": "float32 [B, P]",
+        "exclude": "int64 [B, X]",
+        "k": "int64 [B, 1]",
+    },
+    "outputs": {
+        "item": "int64 [B, K]",
+        "score": "float32 [B, K]",
+        "reason": "int64 [B, K, 3]",
+    },
+}
+"""The graph `recommender`: meanings in counterpoint/graph.py."""
+
+
+def export_recommender(recommender: Recommender, path: Path, *, opset: int) -> None:
+    """Write the graph `recommender` with free batch, history, exclusion and list lengths."""
+    n_profile = len(recommender.settings.profile)
+    long = torch.int64
+    example = {
+        "history": torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=long),
+        "history_age": torch.zeros(2, 3),
+        "history_kind": torch.tensor([[2, 1, 0], [1, 0, 0]], dtype=long),
+        "profile": torch.zeros(2, max(1, n_profile)),
+        "exclude": torch.zeros(2, 2, dtype=long),
+        "k": torch.ones(2, 1, dtype=long),
+    }
+    free = {
+        "history": {0: "B", 1: "L"},
+        "history_age": {0: "B", 1: "L"},
+        "history_kind": {0: "B", 1: "L"},
+        "profile": {0: "B"},
+        "exclude": {0: "B", 1: "X"},
+        "k": {0: "B"},
+        "item": {0: "B", 1: "K"},
+        "score": {0: "B", 1: "K"},
+        "reason": {0: "B", 1: "K"},
+    }
+    outputs = list(TENSORS["outputs"])
+    export_module(recommender.module, example, outputs, free, path, opset=opset)
+
+
+def export_module(
+    module: nn.Module,
+    example: dict[str, torch.Tensor],
+    outputs: list[str],
+    free: dict[str, dict[int, str]],
+    path: Path,
+    *,
+    opset: int,
+) -> None:
+    """Write a module as an ONNX graph.
+
+    Args:
+        module: The module; put into evaluation mode.
+        example: Input name -> example tensor, in the order of the forward.
+        outputs: Output names.
+        free: Tensor name -> free axes and their names.
+        path: File to write.
+        opset: ONNX operator set.
+    """
+    with warnings.catch_warnings():
+        # The tracer warns of every Python number it fixes; the parity check judges the result.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            tuple(example.values()),
+            str(path),
+            input_names=list(example),
+            output_names=outputs,
+            dynamic_axes=free,
+            opset_version=opset,
+            dynamo=False,
+        )
