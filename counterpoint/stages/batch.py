@@ -4,6 +4,7 @@ import logging
 import os
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
         source = datasets.read("tables", options, cache=Path(scratch), staging=Path(scratch))
         known = tables.Tables(
-            source.interactions.collect().with_columns(liked(positive_rule(model))),
+            _usable(source.interactions.collect()).with_columns(liked(positive_rule(model))),
             source.items.collect().unique(columns.ITEM, keep="first", maintain_order=True),
             source.users.collect().unique(columns.USER, keep="first", maintain_order=True),
         )
@@ -108,6 +109,15 @@ def run(
     )
 
 
+def _usable(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a user. One without an item asks for that user, one without a time is the oldest."""
+    named = interactions.filter(pl.col(columns.USER).str.strip_chars() != "")
+    if unnamed := len(interactions) - len(named):
+        logger.warning("%d rows without a user are left out", unnamed)
+    oldest = pl.lit(datetime.fromtimestamp(0, UTC), dtype=columns.INSTANT)
+    return named.with_columns(pl.col(columns.TIMESTAMP).fill_null(oldest))
+
+
 def _histories(recommender: Recommender, known: tables.Tables, seed: int) -> Histories:
     events = order_events(known.interactions, seed=seed)
     ids = pl.concat([events[columns.USER], known.users[columns.USER]]).unique(maintain_order=True)
@@ -133,6 +143,8 @@ def liked(rule: dict[str, Any]) -> pl.Expr:
     positive = pl.lit(True)
     if rule.get("min_value") is not None:
         positive &= (pl.col(columns.VALUE) >= rule["min_value"]).fill_null(True)
+    if rule.get("above") is not None:
+        positive &= (pl.col(columns.VALUE) > rule["above"]).fill_null(True)
     if rule.get("events"):
         known = pl.col(columns.EVENT).is_in(rule["events"])
         positive &= known | (~known).all()
