@@ -16,10 +16,9 @@ def features(
     """Apply the feature repository, join examples point in time, fill the online store."""
     from pathlib import Path
 
-    from feature_repo.retrieve import run_features
-
     from components.publish import markdown, step
     from counterpoint.config import FeaturesConfig
+    from feature_repo.retrieve import run_features
 
     with step(metrics) as figures:
         result = run_features(
