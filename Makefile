@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check lint type pytest compile benchmarks format lock clean
+.PHONY: help setup demo test test-slow lint type pytest compile benchmarks images manifests format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/ —/' | sort
@@ -40,6 +40,12 @@ benchmarks: setup  ## quality, serving and monitoring tables of the README
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.monitoring
+
+images:  ## build the container images (buildah, podman or docker; docs/kubernetes.md)
+	components/build.sh
+
+manifests: setup  ## print what the production overlay applies
+	@$(BIN)/kubectl kustomize k8s/overlays/prod
 
 format:  ## format the code
 	$(BIN)/ruff format .

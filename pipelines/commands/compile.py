@@ -22,7 +22,7 @@ def compile_pipelines(
 
     [bold]Example[/]
 
-      counterpoint compile -c pipelines/configs/prod.yaml --output build/pipelines
+      counterpoint compile -c k8s/overlays/prod/counterpoint.yaml --output build/pipelines
     """
     settings = options.load(config, set_)
     for path in compile_all(settings, output):

@@ -21,7 +21,7 @@ def submit(
 
     [bold]Example[/]
 
-      counterpoint submit training --host http://localhost:8080 -c pipelines/configs/prod.yaml
+      counterpoint submit training --host http://localhost:8080 -c k8s/overlays/prod/counterpoint.yaml
     """
     from pipelines import runners
 

@@ -75,7 +75,17 @@ def test_every_field_is_documented() -> None:
     assert not undocumented
 
 
-@pytest.mark.parametrize("path", sorted(Path("pipelines/configs").glob("*.yaml")), ids=str)
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        [
+            *Path("pipelines/configs").glob("*.yaml"),
+            *Path("k8s/overlays").glob("*/counterpoint.yaml"),
+            *Path("examples").glob("*/config.yaml"),
+        ]
+    ),
+    ids=str,
+)
 def test_shipped_configurations_are_good(path: Path) -> None:
     from pipelines.commands.config import plugin_faults
 
