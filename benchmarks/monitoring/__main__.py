@@ -32,7 +32,14 @@ def main() -> int:
     parser.add_argument("--fraction", type=float, default=0.7, help="events the early model knows")
     parser.add_argument("--days", type=int, default=14, help="length of a window")
     parser.add_argument("--null", type=int, default=200, help="windows without drift (0: skip)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the early model")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        nargs="+",
+        default=[1000, 2000, 3000, 4000],
+        help="seeds of the rounds without drift, which share the windows",
+    )
     parser.add_argument("--cache", type=Path, default=Path("var/assets"))
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
@@ -61,8 +68,15 @@ def measure(given: argparse.Namespace) -> None:
         content = {"until": until, "windows": [asdict(one) for one in watched]}
         if given.null:
             vectors = TextEncoder(settings.train.encoder).encode(item_texts(data.items))
-            tallies = stationary.measure(
-                data, vectors, windows=given.null, days=given.days, seed=given.seed
+            tallies = stationary.total(
+                stationary.measure(
+                    data,
+                    vectors,
+                    windows=given.null // len(given.rounds),
+                    days=given.days,
+                    seed=seed,
+                )
+                for seed in given.rounds
             )
             page += _tallies(tallies)
             content["stationary"] = {name: tally.record() for name, tally in tallies.items()}

@@ -7,7 +7,7 @@ sessions, real returning users and real tastes.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -67,6 +67,19 @@ class Ease:
     def score(self, histories: Histories) -> np.ndarray:
         """Return (U, N) scores."""
         return self.scorer.score(histories)
+
+
+def total(parts: Iterable[dict[str, Tally]]) -> dict[str, Tally]:
+    """Add up the tallies of several runs."""
+    summed: dict[str, Tally] = {}
+    for part in parts:
+        for name, tally in part.items():
+            into = summed.setdefault(name, Tally())
+            into.windows += tally.windows
+            into.verdicts += tally.verdicts
+            into.drifted += tally.drifted
+            into.significant += tally.significant
+    return summed
 
 
 def measure(
