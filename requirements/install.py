@@ -95,7 +95,7 @@ def run_pip(python: Path, arguments: list[str], *, count: int, log: Path) -> Non
             if line.startswith("Collecting "):
                 seen += 1
                 report(f"  packages collected: {seen}/{count}", every=25, number=seen)
-            elif line.startswith("Installing collected packages"):
+            elif line.startswith("Installing collected packages") and count > 1:
                 report("  installing (about a minute) …", every=1, number=0)
     if process.returncode != 0:
         text = "".join(lines)
