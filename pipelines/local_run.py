@@ -8,6 +8,7 @@ it as one group.
 
 import ctypes
 import json
+import os
 import signal
 import sys
 import warnings
@@ -22,11 +23,22 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def find_python_by_path() -> None:
+    """Let kfp start this environment's Python by name.
+
+    It pastes ``sys.executable`` unquoted into a shell command, which a space in the path breaks.
+    """
+    here = Path(sys.executable).parent
+    os.environ["PATH"] = f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    sys.executable = "python3"
+
+
 def main() -> None:
     """Run the pipeline named in the run folder's ``run.json``."""
     die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder, runner = Path(sys.argv[1]).resolve(), sys.argv[2]
+    find_python_by_path()
     warnings.simplefilter("ignore")  # kfp repeats for each step that a laptop has no node pools
     from kfp import local
 

@@ -86,6 +86,22 @@ def test_nothing_to_serve_or_monitor_says_what_to_do(tmp_path: Path) -> None:
         assert "counterpoint run training" in " ".join(done.stderr.split())
 
 
+def test_an_environment_below_a_path_with_a_space_runs_pipelines(tmp_path: Path) -> None:
+    link = tmp_path / "with space"
+    link.symlink_to(sys.prefix)
+    done = subprocess.run(
+        [
+            *(str(link / "bin" / "python"), "-m", "pipelines.cli", "run", "training"),
+            *("--runs-dir", str(tmp_path / "runs"), "-s", "ingest.dataset=tables"),
+            *("-s", "ingest.options={interactions: /absent/events.csv}"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert "/absent/events.csv does not exist" in " ".join(done.stderr.split())
+
+
 def test_lists_are_taken_with_commas_or_repeated() -> None:
     assert split(["1, 2", "3"]) == ["1", "2", "3"]
     assert split(None) == []
