@@ -21,7 +21,8 @@ def submit(
 
     [bold]Example[/]
 
-      counterpoint submit training --host http://localhost:8080 -c k8s/overlays/prod/counterpoint.yaml
+      counterpoint submit training --host http://localhost:8080
+      -c k8s/overlays/prod/counterpoint.yaml -c my-data.yaml
     """
     from pipelines import runners
 

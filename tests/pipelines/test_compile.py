@@ -30,7 +30,8 @@ def documents(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_compiled_yaml_equals_the_golden_file(compiled: Path, name: str) -> None:
     """Parsed, since the head comment lists defaults in an order that changes from run to run.
 
-    Renew with: counterpoint compile -c k8s/overlays/prod/counterpoint.yaml --output tests/pipelines/golden
+    Renew with:
+    counterpoint compile -c k8s/overlays/prod/counterpoint.yaml --output tests/pipelines/golden
     """
     assert documents(compiled / f"{name}.yaml") == documents(GOLDEN / f"{name}.yaml")
 
