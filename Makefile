@@ -11,6 +11,7 @@ help:  ## list the targets
 
 setup:  ## make both environments, fetch the data set and the encoder weights
 	@command -v $(PYTHON) >/dev/null || { echo "counterpoint set-up: $(PYTHON) is not on the PATH; install Python 3.11 or run 'make PYTHON=/path/to/python3.11 …'." >&2; exit 7; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12)) or sys.exit("counterpoint set-up: $(PYTHON) is Python %d.%d; 3.11 or 3.12 is needed. Run: make PYTHON=python3.11 ..." % v)'
 	@$(PYTHON) requirements/install.py
 
 demo: setup  ## MovieLens-100K from raw ratings to answers over Triton gRPC

@@ -56,10 +56,10 @@ def step(metrics: MetricsLog) -> Iterator[dict[str, Any]]:
             metrics.log_metric(name, float(value))
 
 
-def speak() -> None:
+def speak(prefix: str = SAID) -> None:
     """Let our own packages log to standard error, and no library."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"{SAID}%(message)s"))
+    handler.setFormatter(logging.Formatter(f"{prefix}%(message)s"))
     for package in ("counterpoint", "feature_repo", "serving"):
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)

@@ -12,6 +12,7 @@ from typing import Any
 
 from counterpoint import artifacts
 from counterpoint.config import Config
+from counterpoint.errors import ValidationFailure
 from counterpoint.point_in_time import PlainFeatures
 from counterpoint.stages import features, ingest, train, validate
 
@@ -40,7 +41,9 @@ def run(config: Config, *, model: Path) -> FitResult:
         model: Folder to write; replaced only when everything went well.
 
     Raises:
-        CounterpointError: As the stages do.
+        ValidationFailure: The data broke the rules; report and quarantine are kept in
+            ``<model>.rejected``.
+        CounterpointError: As the other stages do.
     """
     model.parent.mkdir(parents=True, exist_ok=True)
     split = config.features.split.model_copy(update={"test_fraction": 0.0})
@@ -48,9 +51,15 @@ def run(config: Config, *, model: Path) -> FitResult:
     with tempfile.TemporaryDirectory(prefix=f".{model.name}.", dir=model.parent) as scratch:
         folder = Path(scratch)
         read = ingest.run(config.ingest, dataset=folder / "dataset")
-        checked = validate.run(
-            config.validation, dataset=folder / "dataset", validated=folder / "validated"
-        )
+        try:
+            checked = validate.run(
+                config.validation, dataset=folder / "dataset", validated=folder / "validated"
+            )
+        except ValidationFailure as failure:
+            kept = model.with_name(f"{model.name}.rejected")
+            replace_folder(folder / "validated", kept)
+            told = str(failure).replace(str(folder / "validated"), str(kept))
+            raise ValidationFailure(told) from None
         drawn = features.run(
             settings,
             validated=folder / "validated",

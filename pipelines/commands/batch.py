@@ -1,11 +1,11 @@
 """``counterpoint batch``: recommendations for all users of a file."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from components.publish import speak
 from pipelines import options
 from pipelines.commands.stage import report
 from pipelines.teaching import TeachingCommand
@@ -36,7 +36,7 @@ def batch(
     """
     from counterpoint.stages import batch as stage
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    speak("")
     result = stage.run(
         model=model,
         history=history,

@@ -1,11 +1,11 @@
 """``counterpoint fit``: train on files."""
 
-import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from components.publish import speak
 from pipelines import options
 from pipelines.commands.stage import report
 from pipelines.teaching import TeachingCommand
@@ -40,7 +40,7 @@ def fit(
     from counterpoint.config import merge
     from counterpoint.stages import fit as stage
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    speak("")
     settings = options.load(config, set_)
     given = {"interactions": interactions, "items": items, "users": users}
     own = settings.ingest.options if settings.ingest.dataset == "tables" else {}

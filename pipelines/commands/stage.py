@@ -1,13 +1,12 @@
 """``counterpoint stage``: one stage alone, folders in and folders out."""
 
-import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from components.publish import shown
+from components.publish import shown, speak
 from pipelines import options
 from pipelines.teaching import TeachingCommand
 
@@ -36,7 +35,7 @@ def report(name: str, figures: dict[str, Any]) -> None:
 @app.callback()
 def log_to_terminal() -> None:
     """Let the stages' own messages through."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    speak("")
 
 
 @app.command(cls=TeachingCommand)

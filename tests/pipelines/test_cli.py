@@ -125,6 +125,18 @@ def test_fit_keeps_what_it_read_and_rejected(fitted: Path) -> None:
     assert json.loads((fitted / "model/model.json").read_text())["report"]["seed"] == 7
 
 
+def test_a_failed_fit_keeps_the_rejected_rows_and_an_older_model(fitted: Path, shop: Path) -> None:
+    rows = (shop / "interactions.csv").read_text().splitlines()
+    (fitted / "twice.csv").write_text("\n".join([*rows, *rows[1:]]) + "\n")
+    before = (fitted / "model/model.json").read_bytes()
+    done = counterpoint("fit", "--interactions", "twice.csv", "--model", "model", folder=fitted)
+    assert done.returncode == 4
+    assert "model.rejected" in done.stderr
+    quarantined = pl.read_parquet(fitted / "model.rejected/quarantine/interactions.parquet")
+    assert len(quarantined) == len(rows) - 1
+    assert (fitted / "model/model.json").read_bytes() == before
+
+
 def test_batch_recommends_to_known_and_unknown_users_and_items(fitted: Path, shop: Path) -> None:
     history = fitted / "history.csv"
     rows = (shop / "interactions.csv").read_text().splitlines()
