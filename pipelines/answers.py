@@ -8,7 +8,7 @@ from rich.table import Table
 from serving.client import Recommendations
 
 SOURCES = {
-    "known_user": "known user: history from the feature store",
+    "known_user": "known user: history kept by the server",
     "history": "history in the request",
     "attributes": "attributes only",
     "start_page": "start page: nothing known",

@@ -11,8 +11,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from counterpoint import artifacts
 from counterpoint.config import Config
 from counterpoint.errors import CounterpointError, ServerError, SetupError
+from counterpoint.tables import read_json
 from pipelines import run_report, runs
 from pipelines.watch import Watcher
 
@@ -32,6 +34,17 @@ class LocalRun:
     folder: Path
     record: dict[str, Any]
     watcher: Watcher
+
+    @property
+    def held(self) -> list[str]:
+        """Why the gate held the candidate; empty when it did not."""
+        decisions = sorted(self.folder.glob(f"{runs.ARTIFACTS}/**/{artifacts.DECISION}"))
+        return [
+            f"{reason['condition']}: {reason['detail']}"
+            for path in decisions
+            for reason in read_json(path)["reasons"]
+            if not reason["passed"]
+        ]
 
 
 def run_local(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines import options
+from pipelines.commands.run import tell_held
 from pipelines.teaching import TeachingCommand
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo.yaml"
@@ -34,16 +35,16 @@ def demo(
 
       counterpoint demo
     """
-    from serving.serve import champion_server, champion_titles
-
     from pipelines import answers
     from pipelines.runners import run_local
     from serving.client import RecommendClient
+    from serving.serve import champion_server, champion_titles
 
     settings = options.load([CONFIG], set_)
     out = options.out
     finished = run_local("training", settings, root=runs_dir, console=out)
     out.print(finished.watcher.table(title="Training pipeline"))
+    tell_held(finished.held)
     out.print("Starting tritonserver with the champion …")
     log = Path(settings.deploy.triton) / "demo.log"
     with champion_server(settings.deploy, log=log) as server:

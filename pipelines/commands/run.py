@@ -47,7 +47,16 @@ def run(
         pipeline, settings, root=runs_dir, console=options.out, runner=runner.value
     )
     options.out.print(finished.watcher.table(title=f"Run {finished.folder.name}"))
+    tell_held(finished.held)
     options.out.print(f"Run report: {finished.folder / 'report.html'}")
+
+
+def tell_held(reasons: list[str]) -> None:
+    """Say why nothing was deployed, if the gate held the candidate."""
+    if reasons:
+        options.out.print("[yellow]The gate held the candidate; nothing was deployed:[/]")
+    for reason in reasons:
+        options.out.print(f"- {reason}", markup=False)
 
 
 def register(app: typer.Typer) -> None:

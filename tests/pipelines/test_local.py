@@ -31,6 +31,7 @@ def test_training_goes_from_raw_files_to_a_champion(trained: LocalRun, small: Co
     assert [stage.name for stage in trained.watcher.stages] == STAGES
     assert all(stage.status == "done" for stage in trained.watcher.stages)
     assert all(stage.figures["seconds"] > 0 for stage in trained.watcher.stages)
+    assert trained.held == []
     champion = Registry(small.deploy.registry).champion()
     assert champion is not None
     with Registry(small.deploy.registry).open(champion.version) as folder:
@@ -79,6 +80,7 @@ def test_a_held_candidate_is_not_deployed(small: Config, tmp_path: Path) -> None
     finished = run("training", own, tmp_path / "runs")
     assert [stage.name for stage in finished.watcher.stages] == STAGES[:6]
     assert Registry(own.deploy.registry).versions() == []
+    assert any("100000" in reason for reason in finished.held)
 
 
 def test_bad_data_stop_the_run_with_table_rule_count_and_examples(
