@@ -13,6 +13,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 
@@ -33,6 +34,26 @@ def find_python_by_path() -> None:
     sys.executable = "python3"
 
 
+def docker_runner() -> Any:
+    """A runner whose containers see ``var/`` of this folder where the images expect it.
+
+    They run as this user, so that what they write belongs to him. Files that the configuration
+    names must lie under ``var/``: nothing else of this machine is visible in the containers.
+    """
+    import docker
+    from kfp import local
+
+    from pipelines.placement import STATE
+
+    state = Path("var").resolve()
+    state.mkdir(exist_ok=True)
+    return local.DockerRunner(
+        mounts=[docker.types.Mount(STATE, str(state), type="bind")],
+        user=f"{os.getuid()}:{os.getgid()}",
+        working_dir=str(Path(STATE).parent),
+    )
+
+
 def main() -> None:
     """Run the pipeline named in the run folder's ``run.json``."""
     die_with_parent()
@@ -50,7 +71,7 @@ def main() -> None:
     # A fault here is not a lost node: a second attempt would only fail again, after a wait.
     here = config.cluster.model_copy(update={"retries": 0})
     pipeline = catalogue.build(record["pipeline"], config.model_copy(update={"cluster": here}))
-    chosen = local.DockerRunner() if runner == "docker" else local.SubprocessRunner(use_venv=False)
+    chosen = docker_runner() if runner == "docker" else local.SubprocessRunner(use_venv=False)
     local.init(runner=chosen, pipeline_root=str(folder / "artifacts"))
     pipeline(**catalogue.arguments(record["pipeline"], config))
 

@@ -63,6 +63,8 @@ def run_local(
         CounterpointError: A step ended with a fault of the user; has the step's exit status.
         SetupError: Another run is going on in the same folder, or the disk is full.
     """
+    if runner == "docker":
+        _find_docker()
     root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / LOCK)
     try:
@@ -72,6 +74,20 @@ def run_local(
         raise SetupError(
             f"Another run is going on in {root} (lock {root / LOCK}). Two runs would change the "
             "same feature store and registry; wait for it or give another state folder."
+        ) from None
+
+
+def _find_docker() -> None:
+    import docker
+
+    try:
+        client = docker.from_env()
+        client.ping()
+        client.close()
+    except docker.errors.DockerException as error:
+        raise SetupError(
+            f"The docker runner found no Docker service: {error}. Start it (or name it with "
+            "DOCKER_HOST), build the images with 'make images', or use --runner local."
         ) from None
 
 

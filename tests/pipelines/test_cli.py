@@ -79,6 +79,13 @@ def test_an_unreachable_cluster_is_one_sentence() -> None:
     assert "http://127.0.0.1:9" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_without_docker_its_runner_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/absent.sock")
+    done = counterpoint("run", "training", "--runner", "docker", folder=tmp_path)
+    assert done.returncode == 7
+    assert "--runner local" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_nothing_to_serve_or_monitor_says_what_to_do(tmp_path: Path) -> None:
     for command in (["recommend", "--user", "1"], ["serve"], ["models", "show"]):
         done = counterpoint(*command, folder=tmp_path)
