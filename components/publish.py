@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from counterpoint.classification import CATEGORIES, Classification
-from counterpoint.errors import CounterpointError
+from counterpoint.errors import as_fault
 
 SAID = "· "
 """Starts the log lines of our own stages; what libraries print stays in the log only."""
@@ -40,11 +40,14 @@ def step(metrics: MetricsLog) -> Iterator[dict[str, Any]]:
     started = time.monotonic()
     try:
         yield figures
-    except CounterpointError as error:
-        print(error, file=sys.stderr)
-        fault = {"exit_code": error.exit_code, "message": str(error)}
-        print(FAULT, json.dumps(fault), file=sys.stderr, flush=True)
-        raise SystemExit(error.exit_code) from None
+    except Exception as error:  # looked at, and raised again unless a person can mend it
+        fault = as_fault(error)
+        if fault is None:
+            raise
+        print(fault, file=sys.stderr)
+        told = {"exit_code": fault.exit_code, "message": str(fault)}
+        print(FAULT, json.dumps(told), file=sys.stderr, flush=True)
+        raise SystemExit(fault.exit_code) from None
     usage = resource.getrusage(resource.RUSAGE_SELF)
     figures |= {
         "seconds": time.monotonic() - started,

@@ -1,5 +1,6 @@
 """The project's exceptions. Messages say what is wrong, what is allowed, and what to do next."""
 
+import errno
 from collections.abc import Iterable
 
 
@@ -51,3 +52,19 @@ class SetupError(CounterpointError):
     """The machine lacks something: a file, a program, disk space, a free port, a download."""
 
     exit_code = 7
+
+
+def as_fault(error: Exception) -> CounterpointError | None:
+    """Return the fault that a person can mend behind an exception, if there is one.
+
+    A full disk is noticed by whichever library writes at that moment, each with its own exception.
+    """
+    if isinstance(error, CounterpointError):
+        return error
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if full or "No space left on device" in str(error):
+        return SetupError(
+            "The disk is full. Nothing half-written is left in use; free some space ('counterpoint "
+            "runs prune' removes old runs) and run the command again."
+        )
+    return None

@@ -5,7 +5,7 @@ import warnings
 
 import typer
 
-from counterpoint.errors import CounterpointError
+from counterpoint.errors import as_fault
 from pipelines.commands import (
     batch,
     config,
@@ -80,18 +80,16 @@ def main() -> None:
     warnings.simplefilter("ignore", FutureWarning)
     try:
         app()
-    except CounterpointError as error:
-        err.print("[bold red]error:[/]", end=" ")
-        err.print(str(error), highlight=False, markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         err.print("Interrupted.")
         sys.exit(130)
-    except OSError as error:
-        if error.errno is None:
+    except Exception as error:  # looked at, and raised again unless a person can mend it
+        fault = as_fault(error)
+        if fault is None:
             raise
-        err.print(f"[bold red]error:[/] {error.strerror}: {error.filename or ''}", highlight=False)
-        sys.exit(7)
+        err.print("[bold red]error:[/]", end=" ")
+        err.print(str(fault), highlight=False, markup=False, soft_wrap=True)
+        sys.exit(fault.exit_code)
 
 
 if __name__ == "__main__":
