@@ -40,10 +40,9 @@ def recommend(
 
       counterpoint recommend --attributes age=31,occupation=engineer
     """
-    from serving.serve import champion_server, champion_titles
-
     from pipelines import answers
     from serving.client import RecommendClient
+    from serving.serve import champion_server, champion_titles
 
     settings = options.load(config, set_)
     profile = split(attributes)
