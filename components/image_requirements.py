@@ -36,14 +36,14 @@ def requirements(image: str, project: dict[str, object], *, accelerator: str = "
         ValueError: If pyproject.toml lacks an extra of the image.
     """
     table = project["project"]
-    extras = table["optional-dependencies"]  # type: ignore[index]
+    extras = table["optional-dependencies"]  # type: ignore[index]  # TOML
     missing = [extra for extra in EXTRAS[image] if extra not in extras]
     if missing:
         raise ValueError(
             f"pyproject.toml has no extra {missing} for image {image!r}; it has {sorted(extras)}. "
             "Add the extra or change EXTRAS."
         )
-    lines = list(table["dependencies"]) if image == "base" else []  # type: ignore[index]
+    lines = list(table["dependencies"]) if image == "base" else []  # type: ignore[index]  # TOML
     lines += [line for extra in EXTRAS[image] for line in extras[extra]]
     if accelerator == "gpu":
         replaced = {_name(line) for line in extras["gpu"]}

@@ -64,7 +64,7 @@ def test_every_field_is_documented() -> None:
     undocumented = []
 
     def walk(section: type, path: str) -> None:
-        for name, field in section.model_fields.items():  # type: ignore[attr-defined]
+        for name, field in section.model_fields.items():  # type: ignore[attr-defined]  # pydantic
             inner = field.annotation
             if isinstance(inner, type) and hasattr(inner, "model_fields"):
                 walk(inner, f"{path}.{name}")
