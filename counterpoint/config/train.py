@@ -5,6 +5,18 @@ from typing import Any, Literal
 from pydantic import Field
 
 from counterpoint.config.base import Section
+from counterpoint.config.towers import FitConfig, TowerConfig
+
+__all__ = [
+    "ColdConfig",
+    "EncoderConfig",
+    "FitConfig",
+    "FusionConfig",
+    "LinearConfig",
+    "PriorConfig",
+    "TowerConfig",
+    "TrainConfig",
+]
 
 
 class EncoderConfig(Section):
@@ -22,80 +34,6 @@ class EncoderConfig(Section):
 
     cache: str = "var/assets"
     """Folder of downloaded weights and of cached text vectors (keyed by text and weights hash)."""
-
-
-class TowerConfig(Section):
-    """The two-tower model."""
-
-    dim: int = Field(default=128, ge=2)
-    """Width of item and user vectors."""
-
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Dropout in the towers' hidden layers."""
-
-    id_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of item ids hidden in a step, so that the text part learns too."""
-
-    text_gate: float = Field(default=0.2, ge=0)
-    """Weight of the text part in an item vector."""
-
-    id_scale: float = Field(default=0.08, gt=0)
-    """Scale of the text PCA that initialises the item ids."""
-
-    smoothing: float = Field(default=0.7, ge=0, le=1)
-    """Share of the co-occurrence neighbours' mean in an item vector (SGC, one hop)."""
-
-    neighbours: int = Field(default=20, ge=0)
-    """Co-occurrence neighbours an item is smoothed over; 0: none."""
-
-    temperature: float = Field(default=0.2, gt=0)
-    """Initial softmax temperature; learned."""
-
-    pools: tuple[float, ...] = (1.2, 10.0)
-    """Decay lengths (in positives since) of the recency pools of the history."""
-
-
-class FitConfig(Section):
-    """Optimisation."""
-
-    epochs: int = Field(default=24, ge=1)
-    """Passes over the users, each with another cut of their histories."""
-
-    min_steps: int = Field(default=96, ge=1)
-    """Small data sets repeat their examples until this many steps are done."""
-
-    max_steps: int = Field(default=20_000, ge=1)
-    """Upper bound of the optimiser steps."""
-
-    batch_size: int = Field(default=256, ge=1)
-    """Examples of one step."""
-
-    learning_rate: float = Field(default=3e-3, gt=0)
-    """Peak of the one-cycle schedule."""
-
-    weight_decay: float = Field(default=1e-4, ge=0)
-    """AdamW decay; the id tables have none."""
-
-    checkpoint_steps: int = Field(default=50, ge=1)
-    """Steps between two checkpoints."""
-
-    checkpoints: str = "var/checkpoints"
-    """Folder of the checkpoints of unfinished runs."""
-
-    max_full_softmax_items: int = Field(default=50_000, ge=1)
-    """Larger catalogues use sampled softmax with logQ correction."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """``auto``: CUDA where there is a GPU, else the CPU."""
-
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """``auto``: bfloat16 autocast on GPUs, float32 on CPUs."""
-
-    history_length: int = Field(default=512, ge=1)
-    """Newest events of a history that the model reads, in training and in service."""
-
-    threads: int = Field(default=1, ge=0)
-    """Threads of torch; 0 leaves torch's default. One is fastest on a shared small machine."""
 
 
 class LinearConfig(Section):
