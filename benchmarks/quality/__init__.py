@@ -1,1 +1,1 @@
-"""Ranking quality of the model beside the baselines on MovieLens-100K: one command, one table."""
+"""Ranking quality of the model beside strong baselines in the same run: one command, one table."""

@@ -1,136 +1,52 @@
-"""The runs of the benchmark, each in a process of its own so that its peak memory is its own."""
+"""The trials of the benchmark: what each method fits and is judged on."""
 
 import logging
-import multiprocessing
-import resource
-import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-
-from counterpoint import evaluation, examples, splits, tables
-from counterpoint.catalogues import on_catalogue
-from counterpoint.config import (
-    EvaluateConfig,
-    FeaturesConfig,
-    IngestConfig,
-    SplitConfig,
-    TrainConfig,
-)
-from counterpoint.histories import order_events
-from counterpoint.stages import ingest
+from benchmarks.quality import ensemble
+from counterpoint import baselines, evaluation, tables
+from counterpoint.config import Config
+from counterpoint.histories import Scorer
+from counterpoint.stages import ingest, validate
+from counterpoint.trial_data import TrialData
+from counterpoint.trials import Trial, model_trial, scorer_trial
 
 METRICS = ("ndcg", "recall", "recall@20", "coverage")
 
-
-@dataclass(frozen=True)
-class Run:
-    """One method on one protocol.
-
-    Attributes:
-        method: ``model`` or a baseline.
-        seed: Training seed; None for baselines, which have none.
-        values: Metric -> mean over users.
-        ndcg: (U,) NDCG of each test user.
-        users: Test users.
-        targets: Their targets.
-        cpu_seconds: Of fitting, choices on validation included.
-        peak_mb: Peak resident memory of the process that fitted and scored.
-        report: What the trainer reports; empty for baselines.
-    """
-
-    method: str
-    seed: int | None
-    values: dict[str, float]
-    ndcg: npt.NDArray[np.float64]
-    users: int
-    targets: int
-    cpu_seconds: float
-    peak_mb: float
-    report: dict[str, Any]
+MODEL, DEMO = "model", "model, demo budget"
 
 
-def fetch(cache: Path, dataset: Path) -> str:
-    """Read MovieLens-100K into canonical tables; return the hash of their content."""
-    ingest.run(IngestConfig(cache=str(cache)), dataset=dataset)
-    return tables.content_hash(tables.read(dataset))
+def prepare(settings: Config, folder: Path) -> str:
+    """Read and validate a data set into canonical tables; return the hash of their content."""
+    ingest.run(settings.ingest, dataset=folder / "dataset")
+    validate.run(settings.validation, dataset=folder / "dataset", validated=folder / "tables")
+    return tables.content_hash(folder / "tables")
 
 
-def isolated(function: Any, *arguments: Any) -> Any:
-    """Call a function in a fresh process and return its result."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
+def baseline(name: str, data: TrialData, settings: Config) -> Trial:
+    """Fit and judge one baseline."""
+
+    def fit(task: evaluation.Task, choose: evaluation.Task | None) -> tuple[Scorer, dict[str, Any]]:
+        options: dict[str, Any] = {}
+        scorer = baselines.fit(name, task.train, n_items=len(task.item_ids), options=options)
+        return scorer, {"options": options}
+
+    return scorer_trial(name, data, settings, fit)
 
 
-def run_baseline(name: str, dataset: Path, split: SplitConfig) -> Run:
-    """Fit and judge one baseline with its default options."""
-    config = EvaluateConfig(metrics=METRICS, baselines={name: {}})
-    interactions, known = _folded(dataset, split)
-    task = _task(interactions, known, evaluation.candidates([], known))
-    started = time.process_time()
-    scorer = evaluation.fit_baselines(task, config.baselines)[name]
-    cpu = time.process_time() - started
-    return _run(name, None, evaluation.judge(scorer, task, config), task, cpu, {})
-
-
-def run_model(
-    dataset: Path, split: SplitConfig, seed: int, config: TrainConfig, cache: Path
-) -> Run:
-    """Draw examples, train and judge the model with one training seed."""
+def model(method: str, data: TrialData, settings: Config) -> Trial:
+    """Train and judge the model with one training seed."""
     logging.basicConfig(level=logging.WARNING)
-    from counterpoint import training
-
-    interactions, known = _folded(dataset, split)
-    encoder = config.encoder.model_copy(update={"cache": str(cache)})
-    settings = config.model_copy(update={"seed": seed, "encoder": encoder})
-    drawn = examples.plain_examples(interactions, known.users, FeaturesConfig(seed=seed))
-    with tempfile.TemporaryDirectory() as workdir:
-        started = time.process_time()
-        model = training.fit(
-            interactions, known.items, known.users, drawn, settings, workdir=Path(workdir)
-        )
-        cpu = time.process_time() - started
-    task = _task(interactions, known, evaluation.candidates(model.item_ids, known))
-    scorer = on_catalogue(model, model.item_ids, task.item_ids)
-    judged = evaluation.judge(scorer, task, EvaluateConfig(metrics=METRICS))
-    report = {name: model.report[name] for name in model.report if name not in ("curves", "tried")}
-    return _run("model", seed, judged, task, cpu, report)
+    return model_trial(method, data, settings)
 
 
-def _folded(dataset: Path, split: SplitConfig) -> tuple[pl.DataFrame, tables.Tables]:
-    known = tables.read(dataset)
-    return splits.assign(order_events(known.interactions, seed=split.seed), split), known
+def classical_ensemble(
+    members: dict[str, dict[str, Any]], data: TrialData, settings: Config
+) -> Trial:
+    """Choose the weights of the classical ensemble on validation, fit and judge it."""
 
+    def fit(task: evaluation.Task, choose: evaluation.Task | None) -> tuple[Scorer, dict[str, Any]]:
+        return ensemble.fit(task, choose, members)
 
-def _task(interactions: pl.DataFrame, known: tables.Tables, item_ids: list[str]) -> evaluation.Task:
-    return evaluation.prepare(interactions, known.items, known.users, item_ids=item_ids)
-
-
-def _run(
-    method: str,
-    seed: int | None,
-    judged: evaluation.Judged,
-    task: evaluation.Task,
-    cpu_seconds: float,
-    report: dict[str, Any],
-) -> Run:
-    vector = judged.measured["ndcg"].per_user
-    assert vector is not None, "NDCG has a value per user"
-    return Run(
-        method,
-        seed,
-        {name: measured.value for name, measured in judged.measured.items()},
-        vector,
-        len(task.histories),
-        int(task.targets.nnz),
-        cpu_seconds,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        report,
-    )
+    return scorer_trial(ensemble.NAME, data, settings, fit)
