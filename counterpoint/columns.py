@@ -27,6 +27,9 @@ AVAILABLE_FROM: Final = "available_from"
 AVAILABLE_UNTIL: Final = "available_until"
 
 FOLD: Final = "fold"
+HELD_OUT: Final = "held_out"
+"""Whether the item of an event is withheld from the fit, so that it is judged as a new one."""
+
 EXAMPLE: Final = "example_id"
 FIT: Final = "fit"
 HISTORY: Final = "history"

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 
@@ -28,6 +29,8 @@ class Task:
         train: Histories of all users over the events a fit may use; baselines learn from it.
         item_ids: The N candidates, in index order.
         attributes: (N, A) boolean item attribute tokens.
+        held_out: (N,) items withheld from the fit by the split; none: the split withholds none.
+        allowed: (N,) items that may be recommended; none: all.
     """
 
     histories: Histories
@@ -35,6 +38,8 @@ class Task:
     train: Histories
     item_ids: Sequence[str]
     attributes: sp.csr_matrix
+    held_out: npt.NDArray[np.bool_] | None = None
+    allowed: npt.NDArray[np.bool_] | None = None
 
     @cached_property
     def liked(self) -> sp.csr_matrix:
@@ -67,6 +72,9 @@ def prepare(
 ) -> Task:
     """Build the evaluation of a fold.
 
+    Where every target is an item withheld from the fit (split protocol ``cold_items``), only the
+    withheld items may be recommended; ``dataclasses.replace(task, allowed=None)`` ranks all.
+
     Args:
         interactions: Ordered interactions with ``fold``.
         items: Canonical items; only their attributes are read.
@@ -87,7 +95,17 @@ def prepare(
     events = splits.fit_events(interactions, fit)
     trained = events[columns.USER].unique().sort().to_list()
     train = from_events(events, item_index, user_ids=trained, attributes=profile)
-    return Task(histories, targets, train, list(item_ids), _attributes(items, item_index))
+    held_out = _held_out(interactions, item_index)
+    only_held_out = held_out is not None and not targets[:, ~held_out].nnz
+    return Task(
+        histories,
+        targets,
+        train,
+        list(item_ids),
+        _attributes(items, item_index),
+        held_out,
+        held_out if only_held_out else None,
+    )
 
 
 def fit_baselines(task: Task, chosen: Mapping[str, dict[str, Any]]) -> dict[str, Scorer]:
@@ -104,7 +122,14 @@ def judge(scorer: Scorer, task: Task, config: EvaluateConfig) -> Judged:
     depth = max(metrics.parse(name, k=config.k)[1] for name in config.metrics)
     popularity = np.asarray(task.liked.sum(axis=0)).ravel().astype(np.int64)
     ranking = Ranking(
-        rank(scorer, task.histories, n_items=len(task.item_ids), k=depth, seed=config.seed),
+        rank(
+            scorer,
+            task.histories,
+            n_items=len(task.item_ids),
+            k=depth,
+            seed=config.seed,
+            allowed=task.allowed,
+        ),
         task.targets,
         popularity,
         int((np.diff(task.liked.indptr) > 0).sum()),
@@ -140,6 +165,18 @@ def check(config: EvaluateConfig) -> None:
             )
     if faults:
         raise ConfigError(faults)
+
+
+def _held_out(
+    interactions: pl.DataFrame, item_index: dict[str, int]
+) -> npt.NDArray[np.bool_] | None:
+    """(N,) items withheld by the split; None where it withholds none."""
+    if columns.HELD_OUT not in interactions.columns:
+        return None
+    ids = interactions.filter(columns.HELD_OUT)[columns.ITEM].unique()
+    held_out = np.zeros(len(item_index), dtype=bool)
+    held_out[[item_index[item] for item in ids if item in item_index]] = True
+    return held_out
 
 
 def _attributes(items: pl.DataFrame, item_index: dict[str, int]) -> sp.csr_matrix:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from counterpoint import columns
+from counterpoint import columns, withheld_items
 from counterpoint.config import FeaturesConfig
 from counterpoint.point_in_time import EARLIER, FeatureSource, PlainFeatures, lookup
 from counterpoint.splits import FITS, Fit, fit_events
@@ -155,6 +155,7 @@ def plain_examples(
 ) -> pl.DataFrame:
     """Draw and join the examples of both fits in process, see ``draw_cuts`` and ``join_plain``."""
     cuts = draw_all(interactions, config)
+    interactions = withheld_items.visible(interactions)
     return join_plain(cuts, interactions, users, history_length=config.history_length)
 
 

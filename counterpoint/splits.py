@@ -8,6 +8,7 @@ is history of an evaluation only if it is earlier than every target of the same 
   the second half holds the targets, so users unseen in training are judged too.
 * ``per_user``: each user's own last events. High power, but other users' futures are seen.
 * ``leave_last_out``: the last positive is the test target, the one before the validation target.
+* ``cold_items`` and ``warm_and_cold`` withhold items from the fit, see withheld_items.py.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from counterpoint import columns
+from counterpoint import columns, withheld_items
 from counterpoint.config.features import SplitConfig
 from counterpoint.errors import DataError
 from counterpoint.histories import TIE_STEP_US, Histories, from_events
@@ -55,7 +56,8 @@ def assign(interactions: pl.DataFrame, split: SplitConfig) -> pl.DataFrame:
         split: Protocol and sizes; ``test_fraction = 0`` makes no test folds.
 
     Returns:
-        The same rows in the same order with ``fold``.
+        The same rows in the same order with ``fold``, and with ``held_out`` where the protocol
+        withholds items.
 
     Raises:
         DataError: A fold would be empty, or the protocol needs timestamps that the data lack.
@@ -65,12 +67,12 @@ def assign(interactions: pl.DataFrame, split: SplitConfig) -> pl.DataFrame:
             "There are no interactions to split. At least one user with two positive interactions "
             "is needed. Check the data set and what validation put into quarantine."
         )
-    protocols = {
-        "global_temporal": _global_temporal,
-        "per_user": _per_user,
-        "leave_last_out": _leave_last_out,
-    }
-    folded = protocols[split.protocol](interactions, split)
+    if split.protocol in withheld_items.PROTOCOLS:
+        folded = withheld_items.assign(
+            interactions, split, lambda events, split: _BY_TIME[split.within](events, split)
+        )
+    else:
+        folded = _BY_TIME[split.protocol](interactions, split)
     _check(folded, split)
     return folded
 
@@ -192,6 +194,13 @@ def _last(
         .otherwise(pl.lit(TRAIN))
         .alias(columns.FOLD)
     )
+
+
+_BY_TIME = {
+    "global_temporal": _global_temporal,
+    "per_user": _per_user,
+    "leave_last_out": _leave_last_out,
+}
 
 
 def _sizes(total: int, split: SplitConfig) -> tuple[int, int]:

@@ -71,12 +71,28 @@ def tie_priority(n_items: int, *, seed: int) -> npt.NDArray[np.int64]:
 
 
 def rank(
-    scorer: Scorer, histories: Histories, *, n_items: int, k: int, seed: int
+    scorer: Scorer,
+    histories: Histories,
+    *,
+    n_items: int,
+    k: int,
+    seed: int,
+    allowed: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """Return the (U, k) unseen items with the highest scores, best first."""
+    """Return the (U, k) unseen items with the highest scores, best first.
+
+    Args:
+        scorer: Scores all N items.
+        histories: (U,) users.
+        n_items: N.
+        k: Length of the lists.
+        seed: Order among equal scores.
+        allowed: (N,) items that may be recommended; none: all.
+    """
     priority = tie_priority(n_items, seed=seed)
-    chunks = [
-        top_k(scores, k=k, priority=priority)
-        for _, _, scores in score_chunks(scorer, histories, n_items=n_items)
-    ]
+    chunks = []
+    for _, _, scores in score_chunks(scorer, histories, n_items=n_items):
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        chunks.append(top_k(scores, k=k, priority=priority))
     return np.concatenate(chunks) if chunks else np.empty((0, k), dtype=np.int64)

@@ -10,10 +10,22 @@ from counterpoint.config.base import Section
 class SplitConfig(Section):
     """How events are divided into train, validation and test (see docs/evaluation.md)."""
 
-    protocol: Literal["global_temporal", "per_user", "leave_last_out"] = "global_temporal"
+    protocol: Literal[
+        "global_temporal", "per_user", "leave_last_out", "cold_items", "warm_and_cold"
+    ] = "global_temporal"
     """``global_temporal``: by time over all users, test users folded in with the first half of
     their events in the window (no leak); ``per_user``: per user by time; ``leave_last_out``: last
-    positive."""
+    positive; ``cold_items``: the positives on withheld items, ranked among these alone;
+    ``warm_and_cold``: ``within`` with some items withheld from the fit, whole catalogue."""
+
+    within: Literal["global_temporal", "per_user", "leave_last_out"] = "per_user"
+    """Of ``cold_items`` and ``warm_and_cold``: how the events are split by time."""
+
+    cold_share: float = Field(default=0.1, gt=0, lt=1)
+    """Of ``cold_items`` and ``warm_and_cold``: share of the items that is withheld."""
+
+    item_seed: int = 0
+    """Of ``cold_items`` and ``warm_and_cold``: seed of the draw of the withheld items."""
 
     valid_fraction: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the events (or of each user's) that is the validation fold."""

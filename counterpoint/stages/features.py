@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from counterpoint import artifacts, columns, examples, splits, tables
+from counterpoint import artifacts, columns, examples, splits, tables, withheld_items
 from counterpoint.config import FeaturesConfig
 from counterpoint.errors import DataError
 from counterpoint.histories import order_events
@@ -82,7 +82,9 @@ def run(
     read = tables.read(validated)
     ordered = order_events(read.interactions, seed=config.split.seed)
     folded = splits.assign(ordered, config.split)
-    source = open_source(Tables(ordered, read.items, read.users))
+    source = open_source(
+        Tables(withheld_items.visible(folded).select(ordered.columns), read.items, read.users)
+    )
 
     partial = features.with_name(f".{features.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
