@@ -1,133 +1,133 @@
-"""Choices made on the validation fold: which linear part, how strong, how fused."""
+"""The settings of a fit that are chosen on validation, and where the choice starts."""
 
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import scipy.sparse as sp
-
+from counterpoint.config.linear import LinearForm, Weighting
 from counterpoint.config.train import TrainConfig
-from counterpoint.graph import TowerScorer
-from counterpoint.histories import Histories
-from counterpoint.linear import LinearScorer
-from counterpoint.prior import PriorScorer
-from counterpoint.validation_scores import Choices, Judge
+from counterpoint.errors import ConfigError
+from counterpoint.fusion import FusionWeights, Normalisation
 
-__all__ = ["Choices", "Search", "fallback", "search"]
+CONFIGURED = "configured"
+"""Name of the tower of train.tower, beside those of train.choices.towers."""
+
+ENOUGH_USERS = 300
+"""With fewer training users the towers have too little to learn from to start at full weight."""
 
 
 @dataclass(frozen=True)
-class Search:
+class LinearPart:
+    """A linear scorer of the fusion.
+
+    Attributes:
+        name: ``form/weighting`` of train.linear, with ``*factor`` after a form of another ridge.
+        form: What is solved.
+        weighting: How the history weighs.
+    """
+
+    name: str
+    form: LinearForm
+    weighting: Weighting
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The settings of a final fit.
+
+    Attributes:
+        linears: Linear parts and their weights.
+        factors: Weight of the matrix factorisation; 0: none.
+        tower: Weight of the tower.
+        tower_variant: ``configured`` or a name of train.choices.towers.
+        normalisation: How scores are made comparable.
+        prior: Weight of the prior.
+        half_life_days: Of the popularity.
+        boost: Added to the scores of cold items.
+    """
+
+    linears: tuple[tuple[LinearPart, float], ...]
+    factors: float
+    tower: float
+    tower_variant: str
+    normalisation: Normalisation
+    prior: float
+    half_life_days: float | None
+    boost: float
+
+    def fusion(self) -> FusionWeights:
+        """The weights of the sum."""
+        shares = tuple(share for _, share in self.linears)
+        return FusionWeights(self.normalisation, shares, self.factors, self.tower, self.prior)
+
+    def report(self) -> dict[str, Any]:
+        """The choices as plain values."""
+        plain = {name: value for name, value in asdict(self).items() if name != "linears"}
+        return {"linear": {part.name: share for part, share in self.linears}} | plain
+
+
+@dataclass(frozen=True)
+class Found:
     """What was tried and what was taken.
 
     Attributes:
         choices: Taken.
         ndcg: Validation NDCG@10 of the taken fusion; None without validation.
+        start_ndcg: That of the starting settings.
         users: Validation users it rests on.
-        tried: One record per candidate with its mean NDCG@10.
         why: One sentence.
+        tried: One record per candidate with its mean NDCG@10.
+        skipped: What the budget did not allow.
     """
 
     choices: Choices
     ndcg: float | None
+    start_ndcg: float | None
     users: int
-    tried: list[dict[str, Any]]
     why: str
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
 
-def fallback(config: TrainConfig, *, has_tower: bool, has_text: bool) -> Choices:
-    """Return moderate settings for data without enough validation users."""
-    weights = [w for w in config.linear.text_weights if has_text or w == 0.0] or [0.0]
-    return Choices(
-        text_weight=_middle(weights),
-        recency=_middle(config.linear.recency),
-        normalisation=config.fusion.normalisations[-1],
-        tower=config.fusion.fallback_tower_weight if has_tower else 0.0,
-        prior=config.prior.fallback_weight,
-        half_life_days=config.prior.half_lives[0],
-    )
+def linear_parts(config: TrainConfig, *, has_text: bool) -> dict[str, LinearPart]:
+    """Return ``form/weighting`` -> part for every combination of the configuration.
+
+    Without text a form has no kernel.
+    """
+    parts = {}
+    for form_name, form in config.linear.forms.items():
+        solved = form if has_text else form.model_copy(update={"text_weight": 0.0})
+        for weighting_name, weighting in config.linear.weightings.items():
+            name = f"{form_name}/{weighting_name}"
+            parts[name] = LinearPart(name, solved, weighting)
+    return parts
 
 
-def _middle(grid: Sequence[float]) -> float:
-    return sorted(grid)[len(grid) // 2]
-
-
-def search(
-    histories: Histories,
-    targets: sp.csr_matrix,
-    warm: npt.NDArray[np.bool_],
-    tower: TowerScorer,
-    linears: dict[float, LinearScorer],
-    priors: dict[float | None, PriorScorer],
-    profile: Sequence[str],
-    start: Choices,
-    config: TrainConfig,
-) -> Search:
-    """Choose by NDCG@10 over the validation users.
-
-    Of the candidates whose paired mean lies within one standard error of the best, the one nearest
-    to ``start`` is taken (the one-standard-error rule of Breiman et al. 1984): a smaller gain would
-    not carry over.
+def start(config: TrainConfig, *, has_text: bool, train_users: int) -> Choices:
+    """Return the settings that stand unless validation clearly speaks for others.
 
     Args:
-        histories: (U,) validation users.
-        targets: (U, N) boolean.
-        warm: (N,) items with interactions in the fit.
-        tower: Fitted on the train fold.
-        linears: text weight -> scorer fitted on the train fold.
-        priors: half-life -> scorer fitted on the train fold.
-        profile: Profile vocabulary.
-        start: What is kept unless something else is clearly better; also the fallback.
-        config: The grids.
+        config: train.fusion, train.prior and train.cold.
+        has_text: Whether the items have text vectors.
+        train_users: The tower's weight grows with them up to ``ENOUGH_USERS``.
+
+    Raises:
+        ConfigError: train.fusion.linear names no form or no weighting.
     """
-    if len(histories) > config.fusion.max_valid_users:
-        rng = np.random.default_rng(config.seed)
-        users = rng.choice(len(histories), config.fusion.max_valid_users, replace=False)
-        histories, targets = histories.take(np.sort(users)), targets[np.sort(users)]
-    judge = Judge(histories, targets, warm, tower, linears, priors, profile, config)
-
-    alone = judge.prior_alone()
-    half_life = _pick(alone, lambda days: float(days != start.half_life_days))
-    start = replace(start, half_life_days=half_life)
-    tower_weights = config.fusion.tower_weights if start.tower else (0.0,)
-    grid = [
-        replace(start, text_weight=t, recency=r, normalisation=n, tower=w)
-        for t, r, n, w in itertools.product(
-            linears, config.linear.recency, config.fusion.normalisations, tower_weights
+    parts = linear_parts(config, has_text=has_text)
+    if config.fusion.linear not in parts:
+        raise ConfigError(
+            [
+                f"train.fusion.linear = {config.fusion.linear!r} is not a `form/weighting` of "
+                f"train.linear. Known: {', '.join(parts)}."
+            ]
         )
-    ]
-    scores = judge.fused(grid, "Choose the fusion")
-    chosen = _pick(scores, lambda c: _distance(c, start))
-    second = [replace(chosen, prior=weight) for weight in config.prior.weights]
-    scores_prior = judge.fused(second, "Choose the prior's weight")
-    chosen = _pick(scores_prior, lambda c: abs(c.prior - start.prior))
-    best = float(scores_prior[chosen].mean())
-    tried = [{"half_life_days": h, "prior_alone": float(v.mean())} for h, v in alone.items()]
-    tried += [asdict(c) | {"ndcg": float(v.mean())} for c, v in (scores | scores_prior).items()]
-    return Search(chosen, best, len(histories), tried, "chosen on the validation fold")
-
-
-def _pick(scores: dict[Any, npt.NDArray], distance: Callable[[Any], float]) -> Any:
-    """Return the candidate nearest to the start of those within one standard error of the best."""
-    best = max(scores, key=lambda candidate: scores[candidate].mean())
-    near = [best]
-    for candidate, values in scores.items():
-        gap = scores[best] - values
-        error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else np.inf
-        if gap.mean() <= error:
-            near.append(candidate)
-    return min(near, key=lambda c: (distance(c), -scores[c].mean()))
-
-
-def _distance(candidate: Choices, start: Choices) -> float:
-    """Relative steps away from the start; comparable across settings."""
-    pairs = (
-        (candidate.text_weight, start.text_weight),
-        (candidate.recency, start.recency),
-        (candidate.tower, start.tower),
+    return Choices(
+        linears=((parts[config.fusion.linear], 1.0),),
+        factors=0.0,
+        tower=config.fusion.tower * min(1.0, train_users / ENOUGH_USERS),
+        tower_variant=CONFIGURED,
+        normalisation=config.fusion.normalisation,
+        prior=config.prior.fallback_weight,
+        half_life_days=config.prior.half_lives[0],
+        boost=config.cold.boost,
     )
-    steps = sum(abs(np.log1p(a) - np.log1p(b)) for a, b in pairs)
-    return float(steps + 0.5 * (candidate.normalisation != start.normalisation))

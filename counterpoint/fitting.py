@@ -13,12 +13,13 @@ import scipy.sparse as sp
 import torch
 from pydantic import ValidationError
 
-from counterpoint import columns, plugins, prior, splits, towers, trainer
+from counterpoint import columns, ials, plugins, prior, splits, towers, trainer
 from counterpoint.batches import read_examples
-from counterpoint.choices import Choices
+from counterpoint.choices import CONFIGURED, Choices, LinearPart
 from counterpoint.cold import ColdExtension, ridge_map
 from counterpoint.config.train import TrainConfig
 from counterpoint.errors import ConfigError
+from counterpoint.factors import FactorScorer
 from counterpoint.graph import RecommenderModule, TowerScorer
 from counterpoint.histories import Histories, from_events
 from counterpoint.item_catalogue import ItemCatalogue
@@ -78,20 +79,54 @@ def prepare(
     train = from_events(events, catalogue.index, user_ids=user_ids, attributes=dict(profiles))
     liked = train.matrix(len(catalogue), positive_only=True)
     popularity = np.asarray(liked.sum(0), dtype=np.float32).ravel()
-    return Fold(name, train, liked, popularity, gram(liked, catalogue.text, config.linear))
+    return Fold(name, train, liked, popularity, gram(liked, catalogue.text, train, max_items=config.linear.max_items))
 
 
-def fit_linear(
-    fold: Fold, n_items: int, text_weight: float, recency: float, config: TrainConfig
-) -> LinearScorer:
-    """Solve the linear part."""
+def fit_linear(fold: Fold, part: LinearPart, config: TrainConfig) -> LinearScorer:
+    """Solve a linear part."""
     return LinearScorer(
         torch.from_numpy(fold.gram.items),
-        torch.from_numpy(solve(fold.gram, text_weight, config.linear)),
-        n_items=n_items,
-        recency=recency,
-        decay=config.linear.decay,
+        torch.from_numpy(solve(fold.gram, part.form, row_top=config.linear.row_top)),
+        n_items=fold.liked.shape[1],
+        weighting=part.weighting,
     )
+
+
+def fit_factors(fold: Fold, config: TrainConfig) -> FactorScorer:
+    """Factorise the positives."""
+    found = ials.factorise(
+        fold.liked,
+        factors=config.factors.dim,
+        confidence=config.factors.confidence,
+        l2=config.factors.l2,
+        iterations=config.factors.iterations,
+        seed=config.seed,
+    )
+    return FactorScorer(
+        torch.from_numpy(np.array(found.item_factors)),
+        confidence=config.factors.confidence,
+        l2=config.factors.l2,
+    )
+
+
+def tower_config(config: TrainConfig, variant: str) -> TrainConfig:
+    """Return the configuration of a tower variant.
+
+    Raises:
+        KeyError: train.choices.towers has no such name.
+    """
+    if variant == CONFIGURED:
+        return config
+    other = config.choices.towers[variant]
+    fit = config.fit.model_copy(
+        update={
+            "epochs": max(1, round(config.fit.epochs * other.steps)),
+            "min_steps": max(1, round(config.fit.min_steps * other.steps)),
+        }
+    )
+    gate = config.tower.text_gate if other.text_gate is None else other.text_gate
+    tower = config.tower.model_copy(update={"text_gate": gate})
+    return config.model_copy(update={"fit": fit, "tower": tower})
 
 
 def fit_prior(
@@ -208,16 +243,23 @@ def assemble(
     config: TrainConfig,
 ) -> RecommenderModule:
     """Put the fitted parts together with the chosen settings."""
-    n_items = len(catalogue)
     return RecommenderModule(
         tower,
-        fit_linear(fold, n_items, choices.text_weight, choices.recency, config),
-        fit_prior(fold, n_items, tokens, choices.half_life_days, config),
-        ColdExtension(
-            torch.from_numpy(fold.warm),
-            torch.from_numpy(ridge_map(catalogue.features, fold.warm, config.cold.ridge)),
-            torch.from_numpy(catalogue.features),
-            boost=config.cold.boost,
-        ),
+        [fit_linear(fold, part, config) for part, _ in choices.linears],
+        fit_factors(fold, config) if choices.factors else None,
+        fit_prior(fold, len(catalogue), tokens, choices.half_life_days, config),
+        extension(fold, catalogue, choices.boost, config),
         choices.fusion(),
     ).eval()
+
+
+def extension(
+    fold: Fold, catalogue: ItemCatalogue, boost: float, config: TrainConfig
+) -> ColdExtension:
+    """Fit the extension to cold items."""
+    return ColdExtension(
+        torch.from_numpy(fold.warm),
+        torch.from_numpy(ridge_map(catalogue.features, fold.warm, config.cold.ridge)),
+        torch.from_numpy(catalogue.features),
+        boost=boost,
+    )

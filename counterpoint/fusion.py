@@ -1,5 +1,6 @@
 """Late fusion: each scorer's scores are made comparable per user, then added with weights."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +20,15 @@ class FusionWeights:
     Attributes:
         normalisation: ``all``: z-scores over the user's unseen items; ``top``: over the scorer's
             own best ``TOP`` of them, which suits large catalogues.
-        linear: Weight of the linear part.
+        linears: Weight of each linear part.
+        factors: Weight of the matrix factorisation.
         tower: Weight of the tower.
         prior: Weight of the prior for a history of one positive; it falls as ``2 / (1 + n)``.
     """
 
     normalisation: Normalisation
-    linear: float
+    linears: tuple[float, ...]
+    factors: float
     tower: float
     prior: float
 
@@ -61,18 +64,19 @@ def standardise(
 
 
 def fuse(
-    linear: Tensor, tower: Tensor, prior: Tensor, positives: Tensor, weights: FusionWeights
+    evidence: Iterable[tuple[float, Tensor]], prior: Tensor, positives: Tensor, prior_weight: float
 ) -> Tensor:
     """Return the (B, N) weighted sum of standardised scores.
 
     Args:
-        linear: (B, N) standardised.
-        tower: (B, N) standardised.
-        prior: (B, N) standardised.
+        evidence: (weight, (B, N) scores) of each scorer that reads the history.
+        prior: (B, N).
         positives: (B, 1) number n of positives in the history; with none the prior stands alone.
-        weights: The weights.
+        prior_weight: For a history of one positive.
     """
-    known = (positives > 0).to(linear.dtype)
-    fade = weights.prior * 2.0 / (1.0 + positives)
-    evidence = weights.linear * linear + weights.tower * tower
-    return known * (evidence + fade * prior) + (1.0 - known) * prior
+    known = (positives > 0).to(prior.dtype)
+    fade = prior_weight * 2.0 / (1.0 + positives)
+    total = fade * prior
+    for weight, scores in evidence:
+        total = total + weight * scores
+    return known * total + (1.0 - known) * prior

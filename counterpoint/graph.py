@@ -3,12 +3,14 @@
 Evaluation, batch recommendation and serving all run this code, so what is evaluated is served.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from counterpoint.cold import ColdExtension
+from counterpoint.factors import FactorScorer
 from counterpoint.fusion import TOP, FusionWeights, fuse, standardise
 from counterpoint.linear import LinearScorer
 from counterpoint.prior import PriorScorer
@@ -71,10 +73,10 @@ class Parts(NamedTuple):
     """The scorers of one user batch, standardised, and what explains them."""
 
     fused: Tensor
-    linear_factor: Tensor
+    linear_factors: list[Tensor]
     tower_factor: Tensor
     pool_weights: Tensor
-    linear_weight: Tensor
+    linear_weights: list[Tensor]
     items: Tensor
     counted: Tensor
 
@@ -94,7 +96,8 @@ class RecommenderModule(nn.Module):
     def __init__(
         self,
         tower: TowerScorer,
-        linear: LinearScorer,
+        linears: Sequence[LinearScorer],
+        factors: FactorScorer | None,
         prior: PriorScorer,
         cold: ColdExtension,
         weights: FusionWeights,
@@ -103,7 +106,8 @@ class RecommenderModule(nn.Module):
     ) -> None:
         super().__init__()
         self.tower = tower
-        self.linear = linear
+        self.linears = nn.ModuleList(linears)
+        self.factors = factors
         self.prior = prior
         self.cold = cold
         self.weights = weights
@@ -128,15 +132,25 @@ class RecommenderModule(nn.Module):
         eligible = self.cold.warm & ~seen
 
         how, best = self.weights.normalisation, min(TOP, n_scored)
-        linear_weight = self.linear.event_weight(age) * counted.to(age.dtype)
-        linear, linear_factor = standardise(self.linear(items, linear_weight), eligible, how, best)
+        evidence, linear_factors, linear_weights = [], [], []
+        for share, linear in zip(self.weights.linears, self.linears, strict=True):
+            weight = linear.event_weight(age) * counted.to(age.dtype)
+            standard, factor = standardise(linear(items, weight), eligible, how, best)
+            evidence.append((share, standard))
+            linear_factors.append(factor)
+            linear_weights.append(weight)
+        if self.factors is not None:
+            factored = self.factors(items, counted.to(age.dtype))
+            standard, _ = standardise(factored, eligible, how, best)
+            evidence.append((self.weights.factors, standard))
         scores, pool_weights = self.tower(items, age, positive, other)
         tower, tower_factor = standardise(scores, eligible, how, best)
+        evidence.append((self.weights.tower, tower))
         prior, _ = standardise(self.prior(profile), eligible, how, best)
         positives = positive.to(age.dtype).sum(-1, keepdim=True)
-        fused = fuse(linear, tower, prior, positives, self.weights)
+        fused = fuse(evidence, prior, positives, self.weights.prior)
         return Parts(
-            fused, linear_factor, tower_factor, pool_weights, linear_weight, items, counted
+            fused, linear_factors, tower_factor, pool_weights, linear_weights, items, counted
         )
 
     def scores(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Tensor:
@@ -187,10 +201,12 @@ class RecommenderModule(nn.Module):
         """Return (B, K, 3) one-based positions of the greatest positive contributions."""
         scored = winner < self.cold.n_scored
         inside = torch.where(scored, winner, 0)
-        linear = self.linear.contributions(parts.items, parts.linear_weight, inside)
         tower = self.tower.contributions(parts.items, parts.pool_weights, inside)
-        share = (self.weights.linear * parts.linear_factor).unsqueeze(2) * linear
-        share = share + (self.weights.tower * parts.tower_factor).unsqueeze(2) * tower
+        share = (self.weights.tower * parts.tower_factor).unsqueeze(2) * tower
+        for place, linear in enumerate(self.linears):
+            own = linear.contributions(parts.items, parts.linear_weights[place], inside)
+            factor = self.weights.linears[place] * parts.linear_factors[place]
+            share = share + factor.unsqueeze(2) * own
         shown = parts.counted.unsqueeze(2) & (valid & scored & self.cold.warm[inside]).unsqueeze(1)
         share = torch.where(shown, share, -torch.inf).transpose(1, 2)  # (B, K, L)
         best = torch.topk(share, REASONS, dim=-1)

@@ -1,13 +1,23 @@
-"""CEASE: a closed-form item-item model with a text kernel, denoising diagonal and recency.
+"""The closed-form item-item model: EASE, EDLAE, CEASE and SLIST as points of one family.
 
-EASE (Steck 2019) solves ``min |X - X B|^2 + l2 |B|^2, diag(B) = 0`` in closed form; EDLAE (Steck
-2020) adds ``p / (1 - p) * diag(X'X)`` to the ridge, which is the expected effect of dropping inputs
-with probability p; CEASE (Jeunen et al. 2020) adds side information to the Gram matrix, here a
-cosine kernel K of the text vectors. At scoring time recent positives of the history weigh more.
+    min_B  a |X - X B|^2 + (1 - a) |T - S B|^2 + w |K^(1/2) (I - B)|^2
+           + |(l2 I + p / (1 - p) a diag(X'X))^(1/2) B|^2,     diag(B) <= 0
+
+With a = 1, w = 0 and p = 0 this is EASE (Steck, WWW 2019); p > 0 is the expected effect of dropping
+inputs with probability p (EDLAE: Steck, NeurIPS 2020); w > 0 adds side information to the Gram
+matrix, here a cosine kernel K of the text vectors (CEASE: Jeunen, Van Balen and Goethals, RecSys
+2020); a < 1 adds what follows what (SLIST: slist.py). Its solution is
+
+    P = (a X'X + (1 - a) S'S + w K + ridge)^-1,  B0 = P (a X'X + (1 - a) S'T + w K)
+    B = B0 - P diag(max(diag(B0), 0) / diag(P))
+
+At scoring time positives of the history weigh ``base + recency * exp(-age / decay)``.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +26,10 @@ import torch
 from scipy.linalg import lapack
 from torch import Tensor, nn
 
-from counterpoint.config.train import LinearConfig
+from counterpoint.config.linear import LinearForm, Weighting
 from counterpoint.errors import DataError
+from counterpoint.histories import Histories
+from counterpoint.slist import Transitions, transitions
 
 logger = logging.getLogger(__name__)
 
@@ -28,42 +40,57 @@ class Gram:
 
     Attributes:
         items: (M,) catalogue indices of the most frequent items, ascending.
-        counts: (M, M) float32 co-occurrence counts.
+        counts: (M, M) float32 co-occurrence counts X'X.
         kernel: (M, M) float32 cosine of the text vectors (0 where there is no text).
+        order: span -> S'S and S'T; computed when first asked for.
     """
 
     items: npt.NDArray[np.int64]
     counts: npt.NDArray[np.float32]
     kernel: npt.NDArray[np.float32]
+    order: Callable[[float], Transitions]
 
 
-def gram(interactions: sp.csr_matrix, text: npt.NDArray[np.float32], config: LinearConfig) -> Gram:
+def gram(
+    interactions: sp.csr_matrix,
+    text: npt.NDArray[np.float32],
+    train: Histories,
+    *,
+    max_items: int,
+) -> Gram:
     """Count co-occurrences of the most frequent items.
 
     Args:
         interactions: (U, N) binary matrix of positives.
         text: (N, T) unit text vectors.
-        config: ``max_items`` bounds M.
+        train: The histories behind ``interactions``, for their order.
+        max_items: Bounds M.
     """
     popularity = np.asarray(interactions.sum(0)).ravel()
     warm = np.flatnonzero(popularity)
-    frequent = warm[np.argsort(-popularity[warm], kind="stable")[: config.max_items]]
+    frequent = warm[np.argsort(-popularity[warm], kind="stable")[:max_items]]
     items = np.sort(frequent).astype(np.int64)
     if len(items) < len(warm):
         logger.info(
             "The linear part covers the %d most frequent of %d items", len(items), len(warm)
         )
     columns = interactions[:, items]
-    return Gram(items, (columns.T @ columns).toarray(), text[items] @ text[items].T)
+    n_items = interactions.shape[1]
+
+    @cache
+    def order(span: float) -> Transitions:
+        return transitions(train, items, n_items=n_items, span=span)
+
+    return Gram(items, (columns.T @ columns).toarray(), text[items] @ text[items].T, order)
 
 
-def solve(statistics: Gram, text_weight: float, config: LinearConfig) -> npt.NDArray[np.float32]:
-    """Return the item-item weights with zero diagonal; row = history item.
+def solve(statistics: Gram, form: LinearForm, *, row_top: int = 0) -> npt.NDArray[np.float32]:
+    """Return the item-item weights; row = history item.
 
     Args:
         statistics: Of ``gram``.
-        text_weight: Weight of the text kernel.
-        config: Ridge and dropout.
+        form: Point of the family.
+        row_top: Keep this many largest weights per row (0: all).
 
     Returns:
         (M + 1, M + 1); the last row and column are zero and stand for every item not covered.
@@ -74,36 +101,51 @@ def solve(statistics: Gram, text_weight: float, config: LinearConfig) -> npt.NDA
     counts = statistics.counts
     if not len(counts):
         return np.zeros((1, 1), dtype=np.float32)
-    ridge = config.l2 + config.dropout / (1.0 - config.dropout) * np.diag(counts)
-    system = counts.astype(np.float64, order="F")
-    if text_weight:
-        system += np.float32(text_weight) * statistics.kernel
+    ridge = form.l2 + form.dropout / (1.0 - form.dropout) * form.share * np.diag(counts)
+    system = np.asarray(counts, dtype=np.float64, order="F") * form.share
+    moved: npt.NDArray[np.float32] | None = None
+    if form.share < 1.0:
+        order = statistics.order(form.span)
+        system += (1.0 - form.share) * order.together
+        moved = np.float32(1.0 - form.share) * (order.together - order.followed)
+    if form.text_weight:
+        system += np.float32(form.text_weight) * statistics.kernel
     system[np.diag_indices_from(system)] += ridge
-    # In place: at thousands of items each further copy would cost hundreds of MB.
+    inverse = _inverse(system, form)
+    # B0 = I - P ridge - P (1 - a)(S'S - S'T), for the right side is the system less those two.
+    diagonal = np.diag(inverse).copy()
+    own = 1.0 - diagonal * ridge
+    if moved is None:
+        weights = inverse * -(ridge + np.maximum(own, 0.0) / diagonal)
+    else:
+        shift = inverse.astype(np.float32) @ moved
+        own -= np.diag(shift)
+        weights = inverse * -(ridge + np.maximum(own, 0.0) / diagonal)
+        weights -= shift
+    weights[np.diag_indices_from(weights)] = np.minimum(own, 0.0)
+    if 0 < row_top < len(weights):
+        _keep_top(weights, row_top)
+    return np.pad(weights.astype(np.float32), (0, 1))
+
+
+def _inverse(system: npt.NDArray[np.float64], form: LinearForm) -> npt.NDArray[np.float64]:
+    """Invert in place: at thousands of items each further copy would cost hundreds of MB."""
     factor, _ = lapack.dpotrf(system, lower=1, overwrite_a=1)
     inverse, fault = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if fault:
         raise DataError(
-            f"The linear part's system of {len(counts)} items is not positive definite with "
-            f"train.linear.l2 = {config.l2}. Raise train.linear.l2."
+            f"The linear part's system of {len(system)} items is not positive definite with "
+            f"l2 = {form.l2}. Raise the l2 of this form in train.linear.forms."
         )
-    diagonal = np.diag(inverse).copy()
-    lower = np.tril(inverse, -1)
-    weights = (lower + lower.T) / -diagonal
-    if 0 < config.row_top < len(weights):
-        _keep_top(weights, config.row_top)
-    return np.pad(weights.astype(np.float32), (0, 1))
+    upper = np.triu_indices_from(inverse, 1)
+    inverse[upper] = inverse.T[upper]
+    return np.asarray(inverse)
 
 
 def _keep_top(weights: npt.NDArray[np.float64], top: int) -> None:
     """Zero all but the largest magnitudes of each row, in place."""
     drop = np.argpartition(-np.abs(weights), top - 1, axis=1)[:, top:]
     np.put_along_axis(weights, drop, 0.0, axis=1)
-
-
-def event_weight(age: Tensor, recency: Tensor | float, decay: Tensor | float) -> Tensor:
-    """Return ``1 + recency * exp(-age / decay)``, the weight of a positive in the history."""
-    return 1.0 + recency * torch.exp(-age / decay)
 
 
 class LinearScorer(nn.Module):
@@ -113,8 +155,7 @@ class LinearScorer(nn.Module):
         items: (M,) catalogue indices the weights cover.
         weights: (M + 1, M + 1) of ``solve``.
         n_items: N.
-        recency: Strength a.
-        decay: In positives since.
+        weighting: How positives of a history weigh.
     """
 
     items: Tensor
@@ -122,11 +163,10 @@ class LinearScorer(nn.Module):
     position: Tensor
 
     def __init__(
-        self, items: Tensor, weights: Tensor, *, n_items: int, recency: float, decay: float
+        self, items: Tensor, weights: Tensor, *, n_items: int, weighting: Weighting
     ) -> None:
         super().__init__()
-        self.recency = recency
-        self.decay = decay
+        self.weighting = weighting
         self.size = len(items) + 1
         self.covers_all = len(items) == n_items
         self.register_buffer("items", items)
@@ -135,9 +175,15 @@ class LinearScorer(nn.Module):
         position[items] = torch.arange(len(items))
         self.register_buffer("position", position, persistent=False)
 
+    def weighed(self, weighting: Weighting) -> "LinearScorer":
+        """Return a scorer of the same weights that weighs the history in another way."""
+        n_items = len(self.position)
+        return LinearScorer(self.items, self.weights, n_items=n_items, weighting=weighting)
+
     def event_weight(self, age: Tensor) -> Tensor:
-        """Return the weight of positives of the given ages."""
-        return event_weight(age, self.recency, self.decay)
+        """Return the weight of positives of the given ages (in positives since)."""
+        how = self.weighting
+        return how.base + how.recency * torch.exp(-age / how.decay)
 
     def forward(self, items: Tensor, weight: Tensor) -> Tensor:
         """Return (B, N) scores; items not covered score 0.

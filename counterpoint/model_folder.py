@@ -13,8 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from counterpoint import artifacts, tables
 from counterpoint.cold import ColdExtension
+from counterpoint.config.linear import Weighting
 from counterpoint.config.train import EncoderConfig
 from counterpoint.errors import DataError
+from counterpoint.factors import FactorScorer
 from counterpoint.fusion import FusionWeights
 from counterpoint.graph import RecommenderModule, TowerScorer
 from counterpoint.linear import LinearScorer
@@ -22,7 +24,15 @@ from counterpoint.prior import PriorScorer
 from counterpoint.text import TEMPLATE_VERSION
 from counterpoint.towers import UserTower
 
-FORMAT = 1
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class FactorSettings:
+    """What the fold-in of ``FactorScorer`` needs beside the factors."""
+
+    confidence: float
+    l2: float
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,8 @@ class Settings:
     Attributes:
         dim: Width of the towers.
         pools: Decay lengths of the recency pools.
-        recency: Strength of the recency weight of the linear part.
-        decay: Its decay length.
+        linears: History weighting of each linear part.
+        factors: Confidence and ridge of the matrix factorisation; none: there is none.
         boost: Added to the scores of cold items.
         fusion: Weights of the scorers.
         profile: Profile vocabulary, in the order of the input tensor.
@@ -48,8 +58,8 @@ class Settings:
 
     dim: int
     pools: tuple[float, ...]
-    recency: float
-    decay: float
+    linears: tuple[Weighting, ...]
+    factors: FactorSettings | None
     boost: float
     fusion: FusionWeights
     profile: tuple[str, ...]
@@ -89,7 +99,10 @@ def write(stored: Stored, folder: Path) -> None:
     description = {
         "format": FORMAT,
         "settings": asdict(stored.settings)
-        | {"encoder": encoder and encoder.model_dump(mode="json")},
+        | {
+            "encoder": encoder and encoder.model_dump(mode="json"),
+            "linears": [how.model_dump() for how in stored.settings.linears],
+        },
         "n_items": len(stored.items),
         "tensors_sha256": _sha256(tensors),
         "report": {name: value for name, value in stored.report.items() if name != "curves"},
@@ -143,7 +156,11 @@ def _read(folder: Path) -> Stored:
             "pools": tuple(raw["pools"]),
             "profile": tuple(raw["profile"]),
             "item_vocabulary": tuple(raw["item_vocabulary"]),
-            "fusion": FusionWeights(**raw["fusion"]),
+            "linears": tuple(Weighting.model_validate(how) for how in raw["linears"]),
+            "factors": FactorSettings(**raw["factors"]) if raw["factors"] else None,
+            "fusion": FusionWeights(
+                **raw["fusion"] | {"linears": tuple(raw["fusion"]["linears"])}
+            ),
             "encoder": raw["encoder"] and EncoderConfig.model_validate(raw["encoder"]),
         }
     )
@@ -156,12 +173,21 @@ def _module(tensors: dict[str, torch.Tensor], settings: Settings) -> Recommender
     user = UserTower(n_scored, settings.dim, settings.pools, dropout=0.0)
     module = RecommenderModule(
         TowerScorer(user, tensors["tower.vectors"], tensors["tower.bias"]),
-        LinearScorer(
-            tensors["linear.items"],
-            tensors["linear.weights"],
-            n_items=n_scored,
-            recency=settings.recency,
-            decay=settings.decay,
+        [
+            LinearScorer(
+                tensors[f"linears.{place}.items"],
+                tensors[f"linears.{place}.weights"],
+                n_items=n_scored,
+                weighting=weighting,
+            )
+            for place, weighting in enumerate(settings.linears)
+        ],
+        None
+        if settings.factors is None
+        else FactorScorer(
+            tensors["factors.factors"],
+            confidence=settings.factors.confidence,
+            l2=settings.factors.l2,
         ),
         PriorScorer(tensors["prior.base"], tensors["prior.shift"]),
         ColdExtension(

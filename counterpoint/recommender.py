@@ -204,7 +204,12 @@ class Recommender:
         )
         old_module = self.module
         module = RecommenderModule(
-            old_module.tower, old_module.linear, old_module.prior, cold, old_module.weights
+            old_module.tower,
+            list(old_module.linears),
+            old_module.factors,
+            old_module.prior,
+            cold,
+            old_module.weights,
         ).eval()
         return replace(self, module=module, items=pl.concat([self.items, added.select(KEPT)]))
 

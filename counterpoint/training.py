@@ -6,7 +6,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from counterpoint import columns, fitting, prior, splits, trainer
-from counterpoint.choices import Search, fallback, search
+from counterpoint import columns, fitting, prior, selection, trainer
+from counterpoint.choices import CONFIGURED, Choices
 from counterpoint.config.train import TrainConfig
-from counterpoint.errors import DataError
 from counterpoint.fitting import Fold
 from counterpoint.graph import TowerScorer
 from counterpoint.item_catalogue import ItemCatalogue, describe
+from counterpoint.model_folder import FactorSettings
 from counterpoint.recommender import KEPT, Recommender, Settings
 
 logger = logging.getLogger(__name__)
@@ -74,20 +74,20 @@ def fit(
         checkpoints = workdir / _key(config, catalogue, examples)
         report: dict[str, Any] = {"seed": config.seed, "n_items": len(catalogue), "curves": {}}
 
-        def fold_of(name: splits.Fit) -> Fold:
-            return fitting.prepare(interactions, catalogue, profiles, name, config)
-
-        def train_towers(fold: Fold) -> tuple[TowerScorer, trainer.TrainingResult]:
+        def train_tower(
+            fold: Fold, variant: str, drawn: pl.DataFrame
+        ) -> tuple[TowerScorer, trainer.TrainingResult]:
+            name = fold.name if variant == CONFIGURED else f"{fold.name}-{variant}"
             scorer, result = fitting.fit_towers(
                 fold,
-                examples.filter(pl.col(columns.FIT) == fold.name),
+                drawn.filter(pl.col(columns.FIT) == fold.name),
                 catalogue,
-                config,
-                checkpoint=checkpoints / fold.name,
-                tensorboard=tensorboard and tensorboard / fold.name,
+                fitting.tower_config(config, variant),
+                checkpoint=checkpoints / name,
+                tensorboard=tensorboard and tensorboard / name,
             )
-            report["curves"][fold.name] = asdict(result.curves)
-            report[fold.name] = {
+            report["curves"][name] = asdict(result.curves)
+            report[name] = {
                 "steps": result.steps,
                 "resumed_at": result.resumed_at,
                 "cpu_seconds": round(result.cpu_seconds, 2),
@@ -95,30 +95,43 @@ def fit(
             }
             return scorer, result
 
-        found = _choose(interactions, catalogue, profiles, tokens, config, fold_of, train_towers)
-        report["validation"] = {"ndcg@10": found.ndcg, "users": found.users, "why": found.why}
-        report["choices"] = asdict(found.choices)
-        report["tried"] = found.tried
-
-        final = fold_of("final")
-        tower, result = train_towers(final)
+        found = selection.choose(
+            interactions, examples, catalogue, profiles, tokens, config, train_tower
+        )
         choices = found.choices
+        report["validation"] = {
+            "ndcg@10": found.ndcg,
+            "start_ndcg@10": found.start_ndcg,
+            "users": found.users,
+            "why": found.why,
+        }
+        report["tried"], report["skipped"] = found.tried, found.skipped
+        report["choose_cpu_seconds"] = round(time.process_time() - cpu, 2)
+
+        final = fitting.prepare(interactions, catalogue, profiles, "final", config)
+        tower, result = train_tower(final, choices.tower_variant, examples)
+        report["final"] = report.pop(_run_name(choices))
         if not result.steps:
             choices = replace(choices, tower=0.0)
+        report["choices"] = choices.report()
         module = fitting.assemble(final, catalogue, tower, choices, tokens, config)
         shutil.rmtree(checkpoints, ignore_errors=True)
         report["cpu_seconds"] = round(time.process_time() - cpu, 2)
+        report["final_cpu_seconds"] = round(report["cpu_seconds"] - report["choose_cpu_seconds"], 2)
         report["seconds"] = round(time.monotonic() - started, 2)
         report["peak_rss_mb"] = round(peak_rss_mb(), 1)
+        has_factors = module.factors is not None
         return Recommender(
             module,
             catalogue.items.select(KEPT),
             Settings(
                 dim=config.tower.dim,
                 pools=config.tower.pools,
-                recency=choices.recency,
-                decay=config.linear.decay,
-                boost=config.cold.boost,
+                linears=tuple(part.weighting for part, _ in choices.linears),
+                factors=FactorSettings(config.factors.confidence, config.factors.l2)
+                if has_factors
+                else None,
+                boost=choices.boost,
                 fusion=choices.fusion(),
                 profile=tuple(tokens),
                 item_vocabulary=tuple(catalogue.vocabulary),
@@ -132,51 +145,9 @@ def fit(
         )
 
 
-def _choose(
-    interactions: pl.DataFrame,
-    catalogue: ItemCatalogue,
-    profiles: dict[str, Sequence[str]],
-    tokens: list[str],
-    config: TrainConfig,
-    fold_of: Callable[[splits.Fit], Fold],
-    train_towers: Callable[[Fold], tuple[TowerScorer, trainer.TrainingResult]],
-) -> Search:
-    """Fit everything on the train fold and choose on the validation fold."""
-    start = fallback(config, has_tower=True, has_text=catalogue.text.shape[1] > 0)
-    try:
-        histories, wanted = splits.fold_histories(
-            interactions, "valid", catalogue.index, attributes=profiles
-        )
-        users = len(histories)
-    except DataError:
-        users = 0
-    if users < max(1, config.fusion.min_valid_users):
-        why = (
-            f"{users} users with unseen positives in the validation fold are fewer than "
-            f"{config.fusion.min_valid_users}: the fallback settings are used"
-        )
-        logger.info("No choice on validation: %s", why)
-        return Search(start, None, users, [], why)
-    fold = fold_of("choose")
-    tower, result = train_towers(fold)
-    if not result.steps:
-        start = replace(start, tower=0.0)
-    n_items = len(catalogue)
-    text_weights = config.linear.text_weights if catalogue.text.shape[1] else (0.0,)
-    return search(
-        histories,
-        wanted,
-        fold.warm,
-        tower,
-        {w: fitting.fit_linear(fold, n_items, w, 0.0, config) for w in text_weights},
-        {
-            half_life: fitting.fit_prior(fold, n_items, tokens, half_life, config)
-            for half_life in config.prior.half_lives
-        },
-        tokens,
-        start,
-        config,
-    )
+def _run_name(choices: Choices) -> str:
+    """Name of the final training run in the report."""
+    return "final" if choices.tower_variant == CONFIGURED else f"final-{choices.tower_variant}"
 
 
 def _key(config: TrainConfig, catalogue: ItemCatalogue, examples: pl.DataFrame) -> str:

@@ -1,21 +1,28 @@
 """The model and its training."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from counterpoint.config.base import Section
+from counterpoint.config.fusion import ChoiceConfig, FusionConfig, TowerVariant
+from counterpoint.config.linear import LinearConfig, LinearForm, Weighting
 from counterpoint.config.towers import FitConfig, TowerConfig
 
 __all__ = [
+    "ChoiceConfig",
     "ColdConfig",
     "EncoderConfig",
+    "FactorsConfig",
     "FitConfig",
     "FusionConfig",
     "LinearConfig",
+    "LinearForm",
     "PriorConfig",
     "TowerConfig",
+    "TowerVariant",
     "TrainConfig",
+    "Weighting",
 ]
 
 
@@ -36,48 +43,23 @@ class EncoderConfig(Section):
     """Folder of downloaded weights and of cached text vectors (keyed by text and weights hash)."""
 
 
-class LinearConfig(Section):
-    """CEASE: EASE with a text kernel in its Gram matrix and a denoising (EDLAE) diagonal."""
+class FactorsConfig(Section):
+    """iALS, a candidate of the fusion: matrix factorisation suits sparse data."""
 
-    l2: float = Field(default=200.0, gt=0)
-    """Ridge of the closed form."""
+    dim: int = Field(default=64, ge=1)
+    """Width of the factors."""
 
-    dropout: float = Field(default=0.33, ge=0, lt=1)
-    """Share p of the history the denoising diagonal p / (1 - p) stands for."""
+    confidence: float = Field(default=3.0, gt=0)
+    """Weight of a positive; anything else has weight 1."""
 
-    text_weights: tuple[float, ...] = (0.0, 10.0, 30.0)
-    """Grid of kernel weights, chosen on validation."""
+    l2: float = Field(default=10.0, gt=0)
+    """Ridge."""
 
-    recency: tuple[float, ...] = (0.0, 2.0, 4.0)
-    """Grid of recency strengths a in 1 + a * exp(-age / decay), chosen on validation."""
+    iterations: int = Field(default=15, ge=1)
+    """Sweeps over users and items."""
 
-    decay: float = Field(default=5.0, gt=0)
-    """Decay length of the recency weight, in positives since."""
-
-    max_items: int = Field(default=5_000, ge=1)
-    """Only the most frequent items enter the dense solve; the others are left to the tower."""
-
-    row_top: int = Field(default=0, ge=0)
-    """Keep this many largest weights per row (0: all)."""
-
-
-class FusionConfig(Section):
-    """Late fusion of the scorers."""
-
-    tower_weights: tuple[float, ...] = (0.0, 0.5, 0.8, 1.2, 2.0)
-    """Grid of tower weights, chosen on validation."""
-
-    min_valid_users: int = Field(default=50, ge=1)
-    """With fewer validation users the fallback weights are used instead of the noisy choice."""
-
-    fallback_tower_weight: float = Field(default=1.0, ge=0)
-    """Weight of the tower where validation is too small to choose one."""
-
-    normalisations: tuple[Literal["all", "top"], ...] = ("all", "top")
-    """Grid: scores standardised per user over all unseen items, or each scorer's best 200."""
-
-    max_valid_users: int = Field(default=2000, ge=1)
-    """A random sample of this many validation users bounds the cost of the choices."""
+    weights: tuple[float, ...] = (0.0, 0.5, 1.0)
+    """Grid of its weight, chosen on validation; with 0 alone it is never fitted."""
 
 
 class PriorConfig(Section):
@@ -91,7 +73,7 @@ class PriorConfig(Section):
     a history of one positive and falls as 2 / (1 + positives)."""
 
     fallback_weight: float = Field(default=0.5, ge=0)
-    """Weight of the prior where validation is too small to choose one."""
+    """Start of the choice, and the weight of the prior for small data sets."""
 
     shrinkage: float = Field(default=500.0, gt=0)
     """Pseudo-positives that pull the item shares of an attribute towards the overall ones."""
@@ -112,8 +94,9 @@ class ColdConfig(Section):
     attribute_weight: float = Field(default=0.5, ge=0)
     """Weight of shared attributes beside the text in the kernel."""
 
-    boost: float = 1.0
-    """Added to the scores of items without interactions, in standard deviations of a scorer."""
+    boost: float = 0.5
+    """Start of the choice: added to the scores of items without interactions, in standard
+    deviations of a scorer."""
 
     max_attributes: int = Field(default=512, ge=0)
     """Only the most frequent item attributes are used."""
@@ -130,6 +113,8 @@ class TrainConfig(Section):
     fit: FitConfig = FitConfig()
     linear: LinearConfig = LinearConfig()
     fusion: FusionConfig = FusionConfig()
+    choices: ChoiceConfig = ChoiceConfig()
+    factors: FactorsConfig = FactorsConfig()
     prior: PriorConfig = PriorConfig()
     cold: ColdConfig = ColdConfig()
     seed: int = 0

@@ -80,6 +80,7 @@ def summarise(report: dict[str, Any]) -> TrainResult:
         "fit_cpu_seconds": report["cpu_seconds"],
         "peak_rss_mb": report["peak_rss_mb"],
         "tower_weight": report["choices"]["tower"],
+        "choose_cpu_seconds": report["choose_cpu_seconds"],
     }
     choices = ", ".join(f"{name} {value}" for name, value in report["choices"].items())
     return TrainResult(
