@@ -1,8 +1,8 @@
 """Measure ranking quality: ``python -m benchmarks.quality [--quick]`` from the project's root.
 
 Fits every baseline and the model on each protocol, each in a process of its own, and writes
-``benchmarks/quality/results/quality.md`` and ``.json`` (``<data>.md`` for other data). MovieLens-100K and the encoder weights are
-fetched on first use; ``--data`` names another data set.
+``benchmarks/quality/results/quality.md`` and ``.json`` (``<data>.md`` for other data).
+MovieLens-100K and the encoder weights are fetched on first use; ``--data`` names other data.
 """
 
 import argparse

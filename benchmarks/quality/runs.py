@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import ensemble
-from counterpoint import baselines, evaluation, tables
+from counterpoint import baselines, evaluation, tables, trial_data
 from counterpoint.config import Config
 from counterpoint.histories import Scorer
-from counterpoint.stages import ingest, validate
 from counterpoint.trial_data import TrialData
 from counterpoint.trials import Trial, model_trial, scorer_trial
 
@@ -19,9 +18,7 @@ MODEL, DEMO = "model", "model, demo budget"
 
 def prepare(settings: Config, folder: Path) -> str:
     """Read and validate a data set into canonical tables; return the hash of their content."""
-    ingest.run(settings.ingest, dataset=folder / "dataset")
-    validate.run(settings.validation, dataset=folder / "dataset", validated=folder / "tables")
-    return tables.content_hash(folder / "tables")
+    return tables.content_hash(trial_data.read_source(settings, folder))
 
 
 def baseline(name: str, data: TrialData, settings: Config) -> Trial:
