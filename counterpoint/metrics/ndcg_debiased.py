@@ -3,8 +3,8 @@
 Popular items are observed as liked more often than they are liked, so the plain mean over observed
 targets rewards popularity (Yang et al., RecSys 2018). Each target counts 1 / p, with the propensity
 p proportional to popularity ** 0.5 (a milder power than theirs, which keeps the variance in bounds)
-and the weights normalised within a user (SNIPS: Swaminathan and Joachims, NeurIPS 2015), so that the
-unknown constant of p cancels: DCG / ideal DCG, both with gains 1 / p.
+and the weights normalised within a user (SNIPS: Swaminathan and Joachims, NeurIPS 2015), so that
+the unknown constant of p cancels: DCG / ideal DCG, both with gains 1 / p.
 """
 
 import numpy as np
@@ -41,6 +41,5 @@ def _best(
     order = np.lexsort((-weight, owner))
     place = np.arange(len(owner)) - targets.indptr[:-1][owner]
     inside = place < len(discounts)
-    return np.bincount(
-        owner[inside], (weight[order][inside]) * discounts[place[inside]], minlength=n_users
-    )
+    gains = weight[order][inside] * discounts[place[inside]]
+    return np.asarray(np.bincount(owner[inside], gains, minlength=n_users), dtype=np.float64)

@@ -161,6 +161,22 @@ def test_debiased_metrics_value_a_rare_hit_above_a_popular_one():
 
 
 @pytest.mark.parametrize("name", plugins.names(PACKAGE))
+def test_nobody_has_no_value(name):
+    nobody = ranking(np.empty((0, 4)), [], attributes=np.ones((6, 2)))
+    measured = measure(name, nobody, k=4)
+    assert np.isnan(measured.value)
+    assert measured.per_user is None or measured.per_user.shape == (0,)
+
+
+@pytest.mark.parametrize("name", plugins.names(PACKAGE))
+def test_lists_longer_than_the_catalogue_are_computed(name):
+    top = np.full((2, 12), EMPTY)
+    top[:, :6] = [np.arange(6), np.arange(6)[::-1]]
+    lists = ranking(top, [[0], [5, 1]], attributes=np.eye(6))
+    assert np.isfinite(measure(name, lists, k=12).value)
+
+
+@pytest.mark.parametrize("name", plugins.names(PACKAGE))
 def test_contract(name):
     """Every metric: declared direction, one of two functions, bounded shape, no order of items."""
     metric = plugins.load(PACKAGE, name)
