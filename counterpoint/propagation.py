@@ -132,7 +132,7 @@ def propagate(
         asked = reach[-1]
         needed, place = torch.unique(torch.cat([asked, near[asked].flatten()]), return_inverse=True)
         reach.append(needed)
-        places.append((place[: len(asked)], place[len(asked) :].view(len(asked), -1)))
+        places.append((place[: len(asked)], place[len(asked) :].view(len(asked), near.shape[1])))
     layer = vectors(reach[-1])
     parts = [layer]
     for hop in reversed(range(len(places))):
