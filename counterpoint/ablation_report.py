@@ -95,8 +95,8 @@ def intro(ablation: Mapping[str, Any]) -> str:
         f"Each row is the default configuration with one part changed, trained with seeds "
         f"{', '.join(map(str, ablation['seeds']))} and judged on the {ablation['fold']} fold. "
         f"Difference: variant minus default in {metric(ablation)} on the same users, "
-        f"{ablation['confidence']:.0%} {ablation['intervals']}; only an interval without 0 is a "
-        f"difference.{left}"
+        f"{ablation['confidence']:.0%} {ablation['intervals']}; a verdict asks for an interval "
+        f"without 0 and a p-value that stands the correction for the number of variants.{left}"
     )
 
 
@@ -121,7 +121,8 @@ def shift(row: Mapping[str, Any]) -> str:
 def bounds(row: Mapping[str, Any]) -> str:
     """Its interval."""
     found = row["difference"]
-    return f"{found['low']:+.4f} to {found['high']:+.4f}" if found else ""
+    known = found and found["low"] is not None
+    return f"{found['low']:+.4f} to {found['high']:+.4f}" if known else ""
 
 
 def relative(row: Mapping[str, Any]) -> str:
@@ -152,7 +153,7 @@ def _variants(ablation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _drawing(rows: Sequence[Mapping[str, Any]], label: str) -> str:
     """Forest plot of the differences as SVG; empty without any. Equal input gives equal text."""
-    shown = [row for row in reversed(rows) if row["difference"]]
+    shown = [row for row in reversed(rows) if bounds(row)]
     if not shown:
         return ""
     figure = Figure(figsize=(7, 0.9 + 0.32 * len(shown)), layout="constrained")

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from counterpoint.ablation_variants import DEFAULT, Variant
-from counterpoint.bootstrap import paired_interval
 from counterpoint.config import EvaluateConfig
+from counterpoint.trial_comparison import paired, pooled
 from counterpoint.trials import Trial
 
+NO_PAIR = "no common seed with the default"
 PARTS_OF_REPORT = ("choices", "validation")
 
 
@@ -39,7 +39,8 @@ def summarise(
     """Return the table of one protocol.
 
     The difference of a variant is the mean over users of (variant - default), each user's value
-    being the mean over the seeds that both have.
+    being the mean over the seeds that both have. Its interval stands for itself; the verdict also
+    asks for a p-value that stands the correction for the number of variants.
 
     Args:
         protocol: Name of the split.
@@ -49,23 +50,26 @@ def summarise(
 
     Returns:
         ``protocol``, ``users``, ``targets`` and ``rows``: name, part, overrides, seeds, mean, std
-        (over seeds), difference (interval and relative; None for the default), verdict,
+        (over seeds), difference (``trial_comparison.paired``; None for the
+        default), verdict,
         cpu_seconds, peak_mb, values (all metrics), choices (per seed), failures.
     """
     done = [cell.result for cell in cells if isinstance(cell.result, Trial)]
+    rows = [
+        _row(variant, cells)
+        for variant in variants
+        if any(cell.variant == variant.name for cell in cells)
+    ]
+    _compare(rows, cells, config)
     return {
         "protocol": protocol,
         "users": done[0].users if done else 0,
         "targets": done[0].targets if done else 0,
-        "rows": [
-            _row(variant, cells, config)
-            for variant in variants
-            if any(cell.variant == variant.name for cell in cells)
-        ],
+        "rows": rows,
     }
 
 
-def _row(variant: Variant, cells: Sequence[Cell], config: EvaluateConfig) -> dict[str, Any]:
+def _row(variant: Variant, cells: Sequence[Cell]) -> dict[str, Any]:
     trials = _trials(variant.name, cells)
     row: dict[str, Any] = {
         "name": variant.name,
@@ -95,43 +99,35 @@ def _row(variant: Variant, cells: Sequence[Cell], config: EvaluateConfig) -> dic
         seed: {part: trial.report[part] for part in PARTS_OF_REPORT if part in trial.report}
         for seed, trial in trials.items()
     }
-    row["verdict"] = "default"
-    if variant.name != DEFAULT:
-        row["difference"] = _difference(trials, _trials(DEFAULT, cells), config)
-        row["verdict"] = _verdict(row["difference"])
+    row["verdict"] = "default" if variant.name == DEFAULT else NO_PAIR
     return row
+
+
+def _compare(rows: list[dict[str, Any]], cells: Sequence[Cell], config: EvaluateConfig) -> None:
+    """Add difference and verdict; variants with the same seeds are corrected together."""
+    base = _trials(DEFAULT, cells)
+    families: dict[tuple[int, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        both = tuple(sorted(set(row["seeds"]) & set(base)))
+        if row["name"] != DEFAULT and both:
+            families.setdefault(both, []).append(row)
+    for seeds, family in families.items():
+        default = pooled([[base[seed] for seed in seeds]])
+        runs = [_trials(row["name"], cells) for row in family]
+        pairs = [(pooled([[own[seed] for seed in seeds]]), default) for own in runs]
+        for row, difference in zip(family, paired(pairs, config), strict=True):
+            row["difference"] = difference
+            row["verdict"] = _verdict(difference, alpha=1 - config.confidence)
 
 
 def _trials(name: str, cells: Sequence[Cell]) -> dict[int, Trial]:
     return {c.seed: c.result for c in cells if c.variant == name and isinstance(c.result, Trial)}
 
 
-def _difference(
-    variant: dict[int, Trial], default: dict[int, Trial], config: EvaluateConfig
-) -> dict[str, Any] | None:
-    both = sorted(set(variant) & set(default))
-    if not both:
-        return None
-    ours, theirs = (_mean([runs[seed] for seed in both]) for runs in (variant, default))
-    interval = paired_interval(
-        ours,
-        theirs,
-        resamples=config.resamples,
-        confidence=config.confidence,
-        seed=config.seed,
-    )
-    base = float(np.nanmean(theirs))
-    return {**vars(interval), "relative": interval.mean / base if base else None}
-
-
-def _mean(trials: Sequence[Trial]) -> npt.NDArray[np.float64]:
-    return np.asarray(np.mean([trial.primary for trial in trials], axis=0), dtype=np.float64)
-
-
-def _verdict(difference: dict[str, Any] | None) -> str:
-    """What may be said: only an interval without 0 is a difference."""
-    if difference is None:
-        return "no common seed with the default"
-    if difference["low"] > 0:
-        return "better"
-    return "worse" if difference["high"] < 0 else "no clear difference"
+def _verdict(difference: dict[str, Any], *, alpha: float) -> str:
+    """What may be said."""
+    if difference["low"] is None:
+        return "too few users"
+    if difference["low"] <= 0 <= difference["high"] or difference["p_corrected"] > alpha:
+        return "no clear difference"
+    return "better" if difference["mean"] > 0 else "worse"
