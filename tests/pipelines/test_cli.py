@@ -51,6 +51,24 @@ def test_every_help_page_has_an_example() -> None:
     assert walk(get_command(app), []) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Give --interactions, or a configuration"),
+        (("--items", "items.csv"), "--items needs --interactions"),
+        (("-s", "ingest.dataset=movielns"), "Known: amazon, movielens, tables"),
+        (("-s", "ingest.dataset=amazon"), "give either `path`"),
+    ],
+)
+def test_fit_says_which_data_it_needs(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    done = counterpoint("fit", "--model", str(tmp_path / "model"), *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
 def test_bad_configuration_lists_every_fault_and_exits_with_2() -> None:
     done = counterpoint("config", "check", "-s", "train.sed=1", "-s", "gate.min_users=0")
     assert done.returncode == 2
