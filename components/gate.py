@@ -11,12 +11,13 @@ def gate(
     evaluation: dsl.Input[dsl.Artifact],
     decision: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
 ) -> str:
     """Return ``promote`` or ``hold``; every reason is in the summary."""
     from pathlib import Path
 
-    from components.publish import markdown, step
+    from components.publish import copy_page, markdown, step
     from counterpoint.config import GateConfig
     from counterpoint.stages import gate as stage
 
@@ -27,7 +28,8 @@ def gate(
             decision=Path(decision.path),
         )
         figures |= result.figures
+        copy_page(Path(decision.path) / "decision.html", report.path)
         verdict = "promote" if result.promote else "hold"
-        notes = [f"{reason.condition}: {reason.detail}" for reason in result.reasons]
+        notes = [str(reason) for reason in result.reasons]
         markdown(summary.path, f"Gate: {verdict}", result.figures, notes=notes)
     return verdict

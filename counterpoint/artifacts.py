@@ -42,6 +42,7 @@ CHECKPOINTS: Final = "checkpoints"
 EVALUATION: Final = "evaluation.json"
 PER_USER: Final = "per_user.parquet"
 DECISION: Final = "decision.json"
+DECISION_PAGE: Final = "decision.html"
 REPORT: Final = "report.html"
 
 RECOMMENDER_ONNX: Final = "recommender.onnx"

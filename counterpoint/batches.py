@@ -1,6 +1,7 @@
 """Training examples as ragged index arrays, and mini-batches of them as tensors."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from counterpoint import columns
+from counterpoint.histories import Histories
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Batch:
         target_items: (T,) int64.
         target_owner: (T,) int64.
         size: B.
+        users: (B,) int64 user index of each example, in the order of the fit's users.
     """
 
     items: Tensor
@@ -33,6 +36,7 @@ class Batch:
     target_items: Tensor
     target_owner: Tensor
     size: int
+    users: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Move all tensors."""
@@ -44,7 +48,12 @@ class Batch:
             self.target_items.to(device),
             self.target_owner.to(device),
             self.size,
+            self.users.to(device),
         )
+
+    def without_targets(self) -> "Batch":
+        """Return the histories alone."""
+        return replace(self, target_items=self.target_items[:0], target_owner=self.target_owner[:0])
 
 
 @dataclass(frozen=True)
@@ -106,17 +115,59 @@ class Examples:
             torch.from_numpy(self.targets[target_cells][fresh]),
             torch.from_numpy(target_owner[fresh]),
             len(index),
+            torch.from_numpy(self.users[index]),
         )
 
 
-def read_examples(examples: pl.DataFrame, item_index: dict[str, int], *, length: int) -> Examples:
+def history_batch(histories: Histories, users: npt.NDArray[np.int64], length: int) -> Batch:
+    """Return the whole histories of some users, without targets.
+
+    Args:
+        histories: Of all users.
+        users: (B,) which of them.
+        length: Newest events of a history that are kept.
+    """
+    lengths = np.diff(histories.indptr)[users]
+    kept = np.minimum(lengths, length)
+    ends = np.cumsum(kept)
+    owner = np.repeat(np.arange(len(users)), kept)
+    cells = (histories.indptr[users + 1] - ends)[owner] + np.arange(ends[-1] if len(ends) else 0)
+    positive = histories.positive[cells]
+    running = np.cumsum(positive)
+    last = np.concatenate([[0], running])[ends]
+    none = torch.zeros(0, dtype=torch.int64)
+    return Batch(
+        torch.from_numpy(histories.items[cells]),
+        torch.from_numpy(owner),
+        torch.from_numpy((last[owner] - running).astype(np.float32)),
+        torch.from_numpy(positive),
+        none,
+        none,
+        len(users),
+        torch.from_numpy(users.astype(np.int64)),
+    )
+
+
+def read_examples(
+    examples: pl.DataFrame,
+    item_index: dict[str, int],
+    *,
+    length: int,
+    user_ids: Sequence[str] | None = None,
+) -> Examples:
     """Turn a frame of columns.EXAMPLES into arrays; items outside the index are dropped.
 
     Args:
         examples: Examples of one fit.
         item_index: item id -> catalogue index.
         length: Newest events of a history that are kept.
+        user_ids: The fit's users in the order of their index, sorted; by default those who occur.
     """
+    known = (
+        examples[columns.USER].unique().sort()
+        if user_ids is None
+        else pl.Series(user_ids, dtype=pl.String)
+    )
     catalogue = pl.Enum(pl.Series(list(item_index), dtype=pl.String).unique(maintain_order=True))
     frame = examples.sort(columns.USER, columns.EXAMPLE).with_columns(
         pl.col(columns.HISTORY).list.tail(length),
@@ -131,7 +182,7 @@ def read_examples(examples: pl.DataFrame, item_index: dict[str, int], *, length:
     running = np.cumsum(positive)
     ends = np.concatenate([[0], running])[indptr[1:]]
     return Examples(
-        frame[columns.USER].rank("dense").to_numpy().astype(np.int64),
+        known.search_sorted(frame[columns.USER]).to_numpy().astype(np.int64),
         indptr,
         history,
         (ends[owner] - running).astype(np.float32),

@@ -33,14 +33,14 @@ def save(
     Args:
         folder: Of the checkpoint.
         step: Steps done.
-        model: Its parameters are stored.
+        model: Its parameters and persistent buffers are stored.
         optimizer: Its moments are stored.
         schedule: Its position is stored.
         curves: Scalars so far.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {f"model.{n}": p.data for n, p in model.named_parameters()}
+    tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in model.state_dict().items()}
     for number, moments in state["state"].items():
         for name, value in moments.items():
             tensors[f"optimizer.{number}.{name}"] = torch.as_tensor(value)
@@ -77,9 +77,14 @@ def resume(
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         logger.warning("Checkpoint %s is damaged (%s): training starts anew", path, error)
         return 0
+    own = {f"model.{name}": value for name, value in model.state_dict().items()}
+    known = {name for name in tensors if name.startswith("model.")}
+    if known != set(own) or any(tensors[n].shape != value.shape for n, value in own.items()):
+        logger.warning("Checkpoint %s is of another model: training starts anew", path)
+        return 0
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
+        for name, value in own.items():
+            value.copy_(tensors[name])
     moments: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         part, _, rest = key.partition(".")

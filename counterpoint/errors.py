@@ -23,6 +23,10 @@ class ConfigError(CounterpointError):
         self.faults = list(faults)
         super().__init__("\n".join(self.faults))
 
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[list[str]]]:
+        # Without it, a copy from another process would take the message for the list of faults.
+        return type(self), (self.faults,)
+
 
 class DataError(CounterpointError):
     """The input data cannot be read or do not have the needed shape."""

@@ -31,6 +31,7 @@ class Task:
         attributes: (N, A) boolean item attribute tokens.
         held_out: (N,) items withheld from the fit by the split; none: the split withholds none.
         allowed: (N,) items that may be recommended; none: all.
+        attribute_names: The A tokens.
     """
 
     histories: Histories
@@ -40,6 +41,7 @@ class Task:
     attributes: sp.csr_matrix
     held_out: npt.NDArray[np.bool_] | None = None
     allowed: npt.NDArray[np.bool_] | None = None
+    attribute_names: Sequence[str] = ()
 
     @cached_property
     def liked(self) -> sp.csr_matrix:
@@ -95,6 +97,7 @@ def prepare(
     events = splits.fit_events(interactions, fit)
     trained = events[columns.USER].unique().sort().to_list()
     train = from_events(events, item_index, user_ids=trained, attributes=profile)
+    described, attribute_names = _attributes(items, item_index)
     held_out = _held_out(interactions, item_index)
     only_held_out = held_out is not None and not targets[:, ~held_out].nnz
     return Task(
@@ -102,9 +105,10 @@ def prepare(
         targets,
         train,
         list(item_ids),
-        _attributes(items, item_index),
+        described,
         held_out,
         held_out if only_held_out else None,
+        attribute_names,
     )
 
 
@@ -179,8 +183,8 @@ def _held_out(
     return held_out
 
 
-def _attributes(items: pl.DataFrame, item_index: dict[str, int]) -> sp.csr_matrix:
-    """(N, A) boolean matrix of the attribute tokens."""
+def _attributes(items: pl.DataFrame, item_index: dict[str, int]) -> tuple[sp.csr_matrix, list[str]]:
+    """(N, A) boolean matrix of the attribute tokens, and the tokens."""
     pairs = (
         items.select(columns.ITEM, columns.ATTRIBUTES)
         .explode(columns.ATTRIBUTES)
@@ -192,6 +196,7 @@ def _attributes(items: pl.DataFrame, item_index: dict[str, int]) -> sp.csr_matri
     tokens = pairs[columns.ATTRIBUTES].unique().sort()
     cols = tokens.search_sorted(pairs[columns.ATTRIBUTES]).to_numpy()
     rows = np.array([item_index[item] for item in pairs[columns.ITEM]], dtype=np.int64)
-    return sp.csr_matrix(
+    owned = sp.csr_matrix(
         (np.ones(len(rows), dtype=bool), (rows, cols)), shape=(len(item_index), len(tokens))
     )
+    return owned, tokens.to_list()

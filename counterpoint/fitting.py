@@ -23,10 +23,11 @@ from counterpoint.factors import FactorScorer
 from counterpoint.graph import RecommenderModule, TowerScorer
 from counterpoint.histories import Histories, from_events
 from counterpoint.item_catalogue import ItemCatalogue
+from counterpoint.landmarks import landmarks_of
 from counterpoint.linear import Gram, LinearScorer, gram, solve
 from counterpoint.objectives._objective import ObjectiveContext
 from counterpoint.prior import PriorScorer
-from counterpoint.propagation import co_occurrence_neighbours
+from counterpoint.propagation import item_graph
 
 OBJECTIVES = "counterpoint.objectives"
 
@@ -162,7 +163,7 @@ def fit_towers(
         checkpoint: Folder to write to and resume from.
         tensorboard: Folder of the event file.
     """
-    index, weight = co_occurrence_neighbours(fold.liked, config.tower.neighbours)
+    index, weight = item_graph(fold.liked, config.tower)
     popularity = torch.from_numpy(fold.popularity)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -172,18 +173,41 @@ def fit_towers(
             (torch.from_numpy(index), torch.from_numpy(weight)),
             config.tower,
         )
-    context = ObjectiveContext(popularity, len(catalogue) <= config.fit.max_full_softmax_items)
+    context = ObjectiveContext(
+        popularity=popularity,
+        full_softmax=len(catalogue) <= config.fit.max_full_softmax_items,
+        towers=model,
+        histories=fold.train,
+        liked=fold.liked,
+        history_length=config.fit.history_length,
+    )
     result = trainer.train(
         model,
         objectives(config, context),
-        read_examples(examples, catalogue.index, length=config.fit.history_length),
+        read_examples(
+            examples,
+            catalogue.index,
+            length=config.fit.history_length,
+            user_ids=fold.train.user_ids,
+        ),
         config.fit,
         seed=config.seed,
         checkpoint=checkpoint,
         tensorboard=tensorboard,
         what=f"Train towers ({fold.name})",
     )
-    return finish(model), result
+    scorer = finish(model)
+    if config.tower.user_smoothing and result.steps:
+        scorer.user.landmarks = landmarks_of(
+            scorer.user,
+            fold.train,
+            count=config.tower.landmarks,
+            share=config.tower.user_smoothing,
+            temperature=config.tower.user_temperature,
+            length=config.fit.history_length,
+            seed=config.seed,
+        )
+    return scorer, result
 
 
 def objective_plugins(config: TrainConfig) -> dict[str, tuple[ModuleType, Any]]:
@@ -215,16 +239,19 @@ def objective_plugins(config: TrainConfig) -> dict[str, tuple[ModuleType, Any]]:
 def objectives(
     config: TrainConfig, context: ObjectiveContext
 ) -> dict[str, trainer.WeightedObjective]:
-    """Build the configured objectives."""
-    return {
-        name: (settings.weight, plugin.build(settings, context))
-        for name, (plugin, settings) in objective_plugins(config).items()
-    }
+    """Build the configured objectives; their initial parameters depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return {
+            name: (settings.weight, plugin.build(settings, context))
+            for name, (plugin, settings) in objective_plugins(config).items()
+        }
 
 
 def finish(model: towers.TwoTower) -> TowerScorer:
     """Return the served form: item vectors computed, divided by the temperature."""
     model = model.cpu().eval()
+    model.user.bake()
     with torch.no_grad():
         everything = torch.arange(model.n_items)
         parts = [model.item(chunk) for chunk in everything.split(ITEM_CHUNK)]

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
 
 from counterpoint.errors import SetupError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+STATUS: Final = Path("/proc/self/status")
 
 
 def isolated(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -42,6 +45,13 @@ def isolated(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) 
 
 
 def peak_rss_mb() -> float:
-    """Peak resident memory of this process in MB."""
+    """Peak resident memory of this process in MB.
+
+    Linux counts the memory of the process that started this one in ``ru_maxrss``, but not in the
+    high-water mark of /proc.
+    """
+    if STATUS.is_file():
+        (line,) = (row for row in STATUS.read_text().splitlines() if row.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024.0 if sys.platform != "darwin" else 1024.0**2)

@@ -19,6 +19,7 @@ from counterpoint.errors import DataError
 from counterpoint.factors import FactorScorer
 from counterpoint.fusion import FusionWeights
 from counterpoint.graph import RecommenderModule, TowerScorer
+from counterpoint.landmarks import Landmarks
 from counterpoint.linear import LinearScorer
 from counterpoint.prior import PriorScorer
 from counterpoint.text import TEMPLATE_VERSION
@@ -171,6 +172,9 @@ def _read(folder: Path) -> Stored:
 def _module(tensors: dict[str, torch.Tensor], settings: Settings) -> RecommenderModule:
     n_scored = len(tensors["cold.warm"])
     user = UserTower(n_scored, settings.dim, settings.pools, dropout=0.0)
+    mixed = {n: t for n, t in tensors.items() if n.startswith("tower.user.landmarks.")}
+    if mixed:
+        user.landmarks = Landmarks(**{n.rpartition(".")[2]: t for n, t in mixed.items()})
     module = RecommenderModule(
         TowerScorer(user, tensors["tower.vectors"], tensors["tower.bias"]),
         [

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,33 +11,33 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from counterpoint import checkpoints
-from counterpoint.batches import Batch, Examples
-from counterpoint.config.train import FitConfig
+from counterpoint import checkpoints, divergence
+from counterpoint.batches import Examples
+from counterpoint.config.towers import FitConfig
 from counterpoint.errors import DataError
 from counterpoint.progress import track
 from counterpoint.towers import TwoTower
+from counterpoint.training_step import Run, WeightedObjective
 
 logger = logging.getLogger(__name__)
-
-WARM_UP = 0.3
-"""Share of the steps in which the learning rate rises."""
-
-MAX_GRADIENT_NORM = 1.0
-
-WeightedObjective = tuple[float, Callable[[TwoTower, Batch], Tensor]]
 
 
 @dataclass
 class Curves:
-    """Scalars per step."""
+    """Scalars per step.
+
+    Attributes:
+        total: Weighted loss.
+        terms: Of each objective, before its weight.
+        weights: Factor of each objective in the total.
+        learning_rate: Of the towers.
+    """
 
     total: list[float] = field(default_factory=list)
     terms: dict[str, list[float]] = field(default_factory=dict)
+    weights: dict[str, list[float]] = field(default_factory=dict)
     learning_rate: list[float] = field(default_factory=list)
 
 
@@ -97,66 +97,52 @@ def train(
         what: Shown beside the progress.
 
     Raises:
-        DataError: The loss became NaN or infinite; names the step and the file with the batch.
+        DataError: The loss or its gradient became NaN or infinite; names the step and the files
+            with its batch and the state before it (``divergence``).
     """
     started = time.process_time()
-    curves = Curves(terms={name: [] for name in objectives})
+    curves = Curves(
+        terms={name: [] for name in objectives}, weights={name: [] for name in objectives}
+    )
     if not len(examples):
         return TrainingResult(0, 0, 0.0, curves)
     steps = step_budget(examples.n_users, config)
     device = resolve_device(config.device)
-    model.to(device).train()
-    optimizer = _optimizer(model, config)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps + 1, pct_start=WARM_UP
-    )
-    first = checkpoints.resume(checkpoint, model, optimizer, schedule, curves)
-    half = config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
+    run = Run(model, objectives, config, steps, device)
+    first = checkpoints.resume(checkpoint, run.trained, run.optimizer, run.schedule, curves)
     writer = SummaryWriter(str(tensorboard)) if tensorboard else None
     with _isolated(config.threads, device):
         for step in track(range(first, steps), what):
-            torch.manual_seed(seed * 1_000_003 + step)
+            random_state = seed * 1_000_003 + step
+            torch.manual_seed(random_state)
             index = _batch_index(examples, step, seed, config.batch_size)
             batch = examples.batch(index).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                terms = {
-                    name: objective(model, batch) for name, (_, objective) in objectives.items()
-                }
-                loss = torch.stack([objectives[n][0] * term for n, term in terms.items()]).sum()
-            if not torch.isfinite(loss):
-                _refuse(step, steps, terms, batch, checkpoint)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
-            optimizer.step()
-            curves.learning_rate.append(float(schedule.get_last_lr()[0]))
-            schedule.step()
+            model.set_progress(step / steps)
+            terms, loss, fault = run.gradients(batch)
+            if fault:
+                bad = divergence.BadStep(batch, step, random_state)
+                kept = _keep_bad_step(checkpoint, bad, run, curves)
+                raise DataError(
+                    f"{fault} is not finite at step {step} of {steps} ("
+                    f"{ {name: term.item() for name, term in terms.items()} }); {kept}. Lower "
+                    "train.fit.learning_rate, raise train.tower.temperature, or use precision "
+                    "float32."
+                )
+            curves.learning_rate.append(float(run.schedule.get_last_lr()[0]))
+            run.move()
             curves.total.append(loss.item())
             for name, term in terms.items():
                 curves.terms[name].append(term.item())
+            for name, factor in run.weigh.factors().items():
+                curves.weights[name].append(factor)
             _log(writer, step, curves)
             done = step + 1
             if checkpoint and (done % config.checkpoint_steps == 0 or done == steps):
-                checkpoints.save(checkpoint, done, model, optimizer, schedule, curves)
+                checkpoints.save(checkpoint, done, run.trained, run.optimizer, run.schedule, curves)
     if writer:
         writer.close()
     model.eval()
     return TrainingResult(steps, first, time.process_time() - started, curves)
-
-
-def _optimizer(model: TwoTower, config: FitConfig) -> torch.optim.AdamW:
-    """AdamW; embeddings and the temperature are not decayed."""
-    free = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    free.add(id(model.log_temperature))
-    parameters = list(model.parameters())
-    groups = [
-        {
-            "params": [p for p in parameters if id(p) not in free],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [p for p in parameters if id(p) in free], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 def _batch_index(
@@ -194,25 +180,14 @@ def _log(writer: SummaryWriter | None, step: int, curves: Curves) -> None:
     writer.add_scalar("learning_rate", curves.learning_rate[-1], step)
     for name, values in curves.terms.items():
         writer.add_scalar(f"loss/{name}", values[-1], step)
+        writer.add_scalar(f"weight/{name}", curves.weights[name][-1], step)
 
 
-def _refuse(
-    step: int, steps: int, terms: dict[str, Tensor], batch: Batch, folder: Path | None
-) -> None:
-    values = {name: term.item() for name, term in terms.items()}
-    saved = "no checkpoint folder was given, so the batch was not saved"
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "bad_batch.safetensors"
-        save_file(
-            {
-                name: getattr(batch, name).cpu().contiguous()
-                for name in ("items", "owner", "age", "positive", "target_items", "target_owner")
-            },
-            path,
-        )
-        saved = f"its batch is in {path}"
-    raise DataError(
-        f"The loss is not finite at step {step} of {steps} ({values}); {saved}. Lower "
-        "train.fit.learning_rate, raise train.tower.temperature, or use precision float32."
-    )
+def _keep_bad_step(folder: Path | None, bad: divergence.BadStep, run: Run, curves: Curves) -> str:
+    """Save the batch and the state it met; say where."""
+    if folder is None:
+        return "no checkpoint folder was given, so the batch was not saved"
+    path = divergence.save(folder, bad)
+    state = folder / divergence.STATE
+    checkpoints.save(state, bad.step, run.trained, run.optimizer, run.schedule, curves)
+    return f"its batch is in {path}, the state before it in {state}"

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import polars as pl
 
-from counterpoint import columns, evaluation, splits, tables
-from counterpoint.config import SplitConfig
+from counterpoint import artifacts, columns, evaluation, splits, tables, withheld_items
+from counterpoint.config import Config, SplitConfig
 from counterpoint.errors import DataError
 from counterpoint.histories import order_events
+from counterpoint.stages import ingest, validate
 from counterpoint.tables import Tables
+
+DEVELOPMENT_ITEMS = 100
+"""Added to the seed of withheld items for development, so that those of the test stay unseen."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class TrialData:
 def development(interactions: pl.DataFrame, split: SplitConfig) -> pl.DataFrame:
     """Move every fold one place back: validation becomes test, the end of train validation.
 
+    Where the protocol withholds items, others are withheld of what is left.
+
     Args:
         interactions: Ordered interactions with ``fold``.
         split: Protocol and size of the new validation fold.
@@ -70,9 +76,44 @@ def development(interactions: pl.DataFrame, split: SplitConfig) -> pl.DataFrame:
         The same rows without those of the test folds, in the same order.
     """
     fold = pl.col(columns.FOLD)
+    if split.protocol in withheld_items.PROTOCOLS:
+        left = withheld_items.visible(interactions).filter(fold.is_in(splits.FITS["final"]))
+        other = split.model_copy(update={"item_seed": split.item_seed + DEVELOPMENT_ITEMS})
+        return splits.assign(left.drop(columns.FOLD, columns.HELD_OUT), other)
     train = interactions.filter(fold == splits.TRAIN).drop(columns.FOLD)
     inner = splits.assign(train, split.model_copy(update={"test_fraction": 0.0}))
     judged = interactions.filter(fold.str.starts_with("valid_")).with_columns(
         fold.str.replace("^valid_", "test_")
     )
     return pl.concat([inner, judged]).sort(columns.USER, columns.TIMESTAMP)
+
+
+def of_features(folder: Path, *, fold: splits.Fold) -> TrialData:
+    """Describe a folder of the features stage: its folds count.
+
+    Raises:
+        DataError: The stage has not finished there.
+    """
+    described = folder / artifacts.FEATURES
+    if not described.is_file():
+        raise DataError(
+            f"{folder} has no {artifacts.FEATURES}: it is no folder of the stage features, or that "
+            "stage has not finished. Run it first."
+        )
+    split = tables.read_json(described)["config"]["split"]
+    return TrialData(folder, SplitConfig.model_validate(split), fold)
+
+
+def read_source(settings: Config, folder: Path) -> Path:
+    """Read and validate the configured source; return the folder of its canonical tables.
+
+    Args:
+        settings: Sections ``ingest`` and ``validation``.
+        folder: Where to write, anew each time.
+
+    Raises:
+        CounterpointError: As the stages ingest and validate do.
+    """
+    ingest.run(settings.ingest, dataset=folder / "dataset")
+    validate.run(settings.validation, dataset=folder / "dataset", validated=folder / "tables")
+    return folder / "tables"

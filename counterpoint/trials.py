@@ -12,10 +12,14 @@ import numpy.typing as npt
 
 from counterpoint import evaluation
 from counterpoint.catalogues import on_catalogue
+from counterpoint.cold_start import warm_and_cold
 from counterpoint.config import Config
 from counterpoint.histories import Scorer
 from counterpoint.isolation import peak_rss_mb
 from counterpoint.trial_data import TrialData
+
+MIXED = "warm_and_cold"
+"""Split protocol with known and new items in one test."""
 
 UNREPORTED = ("curves",)
 """Parts of the trainer's report that a trial does not keep: long, and drawn in the run report."""
@@ -29,7 +33,8 @@ class Trial:
         method: Name in the table.
         seed: Training seed; None for methods that draw nothing.
         values: Metric -> mean over the users.
-        primary: (U,) the first metric of each judged user, users in the order of their ids.
+        user_ids: (U,) the judged users.
+        primary: (U,) the first metric of each.
         targets: Number of targets of these users.
         cpu_seconds: Of fitting, choices on validation included.
         peak_mb: Peak resident memory of the process that fitted and judged.
@@ -39,6 +44,7 @@ class Trial:
     method: str
     seed: int | None
     values: dict[str, float]
+    user_ids: list[str]
     primary: npt.NDArray[np.float64]
     targets: int
     cpu_seconds: float
@@ -124,14 +130,17 @@ def judged(
     cpu_seconds: float,
     report: dict[str, Any],
 ) -> Trial:
-    """Measure a fitted scorer and gather the trial."""
-    measured = evaluation.judge(scorer, task, settings.evaluate).measured
-    primary = measured[settings.evaluate.metrics[0]].per_user
+    """Measure a fitted scorer and gather the trial; a mixed split adds what cold items cost."""
+    found = evaluation.judge(scorer, task, settings.evaluate)
+    primary = found.measured[settings.evaluate.metrics[0]].per_user
     assert primary is not None, "evaluation.check lets only metrics per user be the first"
+    if data.split.protocol == MIXED:
+        report = report | {MIXED: warm_and_cold(scorer, found, task, settings.evaluate)}
     return Trial(
         method,
         seed,
-        {name: float(metric.value) for name, metric in measured.items()},
+        {name: float(metric.value) for name, metric in found.measured.items()},
+        list(task.histories.user_ids),
         primary,
         int(task.targets.nnz),
         cpu_seconds,

@@ -7,6 +7,7 @@ import typer
 
 from counterpoint.errors import as_fault
 from pipelines.commands import (
+    ablate,
     batch,
     config,
     demo,
@@ -58,6 +59,7 @@ for module in (
     fit,
     batch,
     evaluate,
+    ablate,
     monitor,
     serve,
     recommend,

@@ -1,4 +1,4 @@
-"""What is run, in which order: the trials of one protocol and split."""
+"""What is run, in which order: the trials of one split."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.quality import ensemble, runs
-from counterpoint import plugins
-from counterpoint.config import Config
+from counterpoint import baselines, plugins
+from counterpoint.baseline_tuning import Scope
+from counterpoint.config import Config, SplitConfig
 from counterpoint.isolation import isolated
 from counterpoint.trial_data import TrialData
 from counterpoint.trial_store import TrialStore, key
 from counterpoint.trials import Trial
+
+WARM_PROTOCOLS = ("per_user", "global_temporal", "leave_last_out")
+PROTOCOLS = (*WARM_PROTOCOLS, "cold_items", "warm_and_cold")
+ITEM_SEEDS = (0, 1, 2)
+"""Draws of the withheld items; ``cold_items`` reports the mean over them."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class Plan:
         content_sha256: Of the tables.
         store: Where finished trials are kept.
         baselines: Plugins; the classical ensemble is run where its members are among them.
+        tune: Which baselines are tuned on validation.
         seeds: Training seeds of the model; none: baselines alone.
         demo: Configuration with the smaller budget of the demo, measured beside the model.
     """
@@ -31,48 +38,62 @@ class Plan:
     content_sha256: str
     store: TrialStore
     baselines: Sequence[str]
+    tune: Scope
     seeds: Sequence[int]
     demo: Config | None = None
 
     def trials(self, data: TrialData) -> Iterator[Trial]:
         """Run everything on one split, cheap methods first."""
         options: dict[str, dict[str, Any]] = {}
-        for name in self.baselines:
-            trial = self._obtain(name, data, self.settings, runs.baseline, name)
+        for name in self._peers(data.split.protocol):
+            trial = self._obtain(name, data, self.settings, runs.baseline, name, self.tune)
             options[name] = trial.report["options"]
             yield trial
         if all(name in options for name in ensemble.MEMBERS):
             members = {name: options[name] for name in ensemble.MEMBERS}
             yield self._obtain(ensemble.NAME, data, self.settings, runs.classical_ensemble, members)
         for method, settings in ((runs.MODEL, self.settings), (runs.DEMO, self.demo)):
-            for seed in self.seeds if settings else ():
-                seeded = _seeded(settings, seed)
-                yield self._obtain(method, data, seeded, runs.model, method)
+            if settings is not None:
+                for seed in self.seeds:
+                    train = settings.train.model_copy(update={"seed": seed})
+                    seeded = settings.model_copy(update={"train": train})
+                    yield self._obtain(method, data, seeded, runs.model, method)
+
+    def _peers(self, protocol: str) -> list[str]:
+        """The baselines that have something to say: most cannot score items nobody touched."""
+        if protocol != "cold_items":
+            return list(self.baselines)
+        return [n for n in self.baselines if n == "popularity" or baselines.reads_text(n)]
 
     def _obtain(
         self,
         method: str,
         data: TrialData,
         settings: Config,
-        run: Callable[[Any, TrialData, Config], Trial],
-        first: Any,
+        run: Callable[..., Trial],
+        *arguments: Any,
     ) -> Trial:
-        name = key(method, data, self.content_sha256, settings, options=first)
+        name = key(method, data, self.content_sha256, settings, arguments=arguments)
         kept = self.store.has(name)
-        trial = self.store.obtain(name, lambda: isolated(run, first, data, settings))
+        trial = self.store.obtain(name, lambda: isolated(run, *arguments, data, settings))
         _tell(data, trial, kept)
         return trial
+
+
+def splits(protocol: str, split_seed: int) -> list[SplitConfig]:
+    """The splits whose results are pooled under one protocol."""
+    item_seeds = ITEM_SEEDS if protocol == "cold_items" else ITEM_SEEDS[:1]
+    return [
+        SplitConfig.model_validate(
+            {"protocol": protocol, "seed": split_seed, "item_seed": item_seed}
+        )
+        for item_seed in item_seeds
+    ]
 
 
 def known_baselines() -> list[str]:
     """Every plugin of counterpoint/baselines."""
     return plugins.names("counterpoint.baselines")
-
-
-def _seeded(settings: Config | None, seed: int) -> Config:
-    assert settings is not None, "the caller has looked"
-    train = settings.train.model_copy(update={"seed": seed})
-    return settings.model_copy(update={"train": train})
 
 
 def _tell(data: TrialData, trial: Trial, kept: bool) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import ensemble
-from counterpoint import baselines, evaluation, tables
+from counterpoint import baselines, evaluation, tables, trial_data
+from counterpoint.baseline_tuning import Scope, tune
 from counterpoint.config import Config
 from counterpoint.histories import Scorer
-from counterpoint.stages import ingest, validate
+from counterpoint.text_vectors import text_vectors
 from counterpoint.trial_data import TrialData
 from counterpoint.trials import Trial, model_trial, scorer_trial
 
@@ -19,26 +20,22 @@ MODEL, DEMO = "model", "model, demo budget"
 
 def prepare(settings: Config, folder: Path) -> str:
     """Read and validate a data set into canonical tables; return the hash of their content."""
-    ingest.run(settings.ingest, dataset=folder / "dataset")
-    validate.run(settings.validation, dataset=folder / "dataset", validated=folder / "tables")
-    return tables.content_hash(folder / "tables")
+    return tables.content_hash(trial_data.read_source(settings, folder))
 
 
-def baseline(name: str, data: TrialData, settings: Config) -> Trial:
-    """Fit and judge one baseline."""
+def baseline(name: str, scope: Scope, data: TrialData, settings: Config) -> Trial:
+    """Tune one baseline on validation, fit it on train and validation and judge it."""
+    text = None
+    if baselines.reads_text(name):
+        known = data.read()
+        catalogue = evaluation.candidates([], known)
+        text = text_vectors(known.items, catalogue, settings.train.encoder)
 
     def fit(task: evaluation.Task, choose: evaluation.Task | None) -> tuple[Scorer, dict[str, Any]]:
-        options: dict[str, Any] = {}
-        scorer = baselines.fit(name, task.train, n_items=len(task.item_ids), options=options)
-        return scorer, {"options": options}
+        tuned = tune(name, choose, task, text=text, scope=scope)
+        return tuned.scorer, tuned.log()
 
     return scorer_trial(name, data, settings, fit)
-
-
-def model(method: str, data: TrialData, settings: Config) -> Trial:
-    """Train and judge the model with one training seed."""
-    logging.basicConfig(level=logging.WARNING)
-    return model_trial(method, data, settings)
 
 
 def classical_ensemble(
@@ -50,3 +47,9 @@ def classical_ensemble(
         return ensemble.fit(task, choose, members)
 
     return scorer_trial(ensemble.NAME, data, settings, fit)
+
+
+def model(method: str, data: TrialData, settings: Config) -> Trial:
+    """Train and judge the model with one training seed."""
+    logging.basicConfig(level=logging.WARNING)
+    return model_trial(method, data, settings)

@@ -4,68 +4,87 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.quality import ensemble
-from benchmarks.quality.runs import METRICS, MODEL
-from counterpoint.bootstrap import paired_interval
+from benchmarks.quality.runs import DEMO, METRICS, MODEL
 from counterpoint.config import EvaluateConfig
-from counterpoint.trials import Trial
+from counterpoint.trial_comparison import paired, pooled
+from counterpoint.trials import MIXED, Trial
 
 RIVALS = ("ease", "ials", "slist", "edlae_recency", ensemble.NAME)
 """Peers the model is compared with, beside the best one of the run."""
 
 
-def summarise(trials: Sequence[Trial], **facts: Any) -> dict[str, Any]:
+def summarise(parts: Sequence[Sequence[Trial]], **facts: Any) -> dict[str, Any]:
     """Mean, spread and cost of each method, and the model's paired advantage over the rivals.
 
     Args:
-        trials: All trials on the same users and targets.
+        parts: The trials of each split that is pooled, usually one; all with the same methods.
         facts: Protocol and split, kept as they are.
     """
-    methods = {t.method: [u for u in trials if u.method == t.method] for t in trials}
+    names = list(dict.fromkeys(trial.method for trial in parts[0]))
+    methods = {n: [[t for t in part if t.method == n] for part in parts] for n in names}
     result: dict[str, Any] = {
         **facts,
-        "users": trials[0].users,
-        "targets": trials[0].targets,
+        "users": [part[0].users for part in parts],
+        "targets": [part[0].targets for part in parts],
         "methods": {name: _method(found) for name, found in methods.items()},
+        "best_peer": None,
+        "advantage": {},
+        "choices": [
+            {"method": t.method, "seed": t.seed, "split": place, "report": t.report}
+            for place, part in enumerate(parts)
+            for t in part
+            if t.report
+        ],
     }
-    if MODEL in methods:
-        own = {t.method for t in trials if t.seed is not None}
-        peers = [name for name in methods if name not in own]
-        vectors = {name: mean_vector(found) for name, found in methods.items()}
-        result["best_peer"] = max(peers, key=lambda p: float(vectors[p].mean()), default=None)
-        named = [name for name in RIVALS if name in peers]
-        rivals = dict.fromkeys([*named, *([result["best_peer"]] if peers else [])])
-        result["advantage"] = {rival: advantage(vectors[MODEL], vectors[rival]) for rival in rivals}
-    result["choices"] = [
-        {"method": t.method, "seed": t.seed, "report": t.report} for t in trials if t.report
-    ]
+    peers = [name for name in names if name not in (MODEL, DEMO)]
+    if peers:
+        result["best_peer"] = max(peers, key=lambda peer: result["methods"][peer]["ndcg"])
+    if MODEL in methods and peers:
+        rivals = list(dict.fromkeys([*(r for r in RIVALS if r in peers), result["best_peer"]]))
+        own = pooled(methods[MODEL])
+        pairs = [(own, pooled(methods[rival])) for rival in rivals]
+        found = paired(pairs, EvaluateConfig())
+        result["advantage"] = dict(zip(rivals, found, strict=True))
     return result
 
 
-def mean_vector(trials: Sequence[Trial]) -> npt.NDArray[np.float64]:
-    """(U,) NDCG@10 of each user, mean over the training seeds."""
-    return np.asarray(np.mean([trial.primary for trial in trials], axis=0), dtype=np.float64)
-
-
-def advantage(
-    model: npt.NDArray[np.float64], rival: npt.NDArray[np.float64]
-) -> dict[str, float | int | None]:
-    """Mean difference with its paired interval, and relative to the rival."""
-    config = EvaluateConfig()
-    interval = paired_interval(
-        model, rival, resamples=config.resamples, confidence=config.confidence, seed=config.seed
-    )
-    base = float(rival.mean())
-    return {**vars(interval), "relative": interval.mean / base if base else None}
-
-
-def _method(trials: Sequence[Trial]) -> dict[str, Any]:
-    values: dict[str, Any] = {m: float(np.mean([t.values[m] for t in trials])) for m in METRICS}
-    if len(trials) > 1:
-        values["ndcg_std"] = float(np.std([t.values["ndcg"] for t in trials], ddof=1))
-    values["runs"] = [{"seed": t.seed, "ndcg": t.values["ndcg"]} for t in trials]
-    values["cpu_seconds"] = float(np.mean([t.cpu_seconds for t in trials]))
-    values["peak_mb"] = float(np.max([t.peak_mb for t in trials]))
+def _method(parts: Sequence[Sequence[Trial]]) -> dict[str, Any]:
+    """One row: means over the splits and the seeds; spread over the seeds."""
+    flat = [trial for part in parts for trial in part]
+    values: dict[str, Any] = {
+        metric: float(np.mean([trial.values[metric] for trial in flat])) for metric in METRICS
+    }
+    values["by_split"] = [float(np.mean([t.values["ndcg"] for t in part])) for part in parts]
+    by_seed = [
+        float(np.mean([part[place].values["ndcg"] for part in parts]))
+        for place in range(len(parts[0]))
+    ]
+    values["by_seed"] = by_seed
+    values["ndcg_std"] = float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None
+    values["cpu_seconds"] = float(np.mean([trial.cpu_seconds for trial in flat]))
+    values["peak_mb"] = float(np.max([trial.peak_mb for trial in flat]))
+    chosen = [t.report["choices_cpu_seconds"] for t in flat if "choices_cpu_seconds" in t.report]
+    values["choices_cpu_seconds"] = float(np.max(chosen)) if chosen else None
+    fits = [
+        t.cpu_seconds - t.report["choices_cpu_seconds"]
+        for t in flat
+        if "choices_cpu_seconds" in t.report
+    ]
+    values["fit_cpu_seconds"] = float(np.max(fits)) if fits else None
+    mixed = [trial.report[MIXED] for trial in flat if trial.report.get(MIXED)]
+    if mixed:
+        values[MIXED] = {
+            "warm": _mean([m["warm"]["mean"] for m in mixed]),
+            "cold": _mean([m["cold"]["mean"] for m in mixed]),
+            "cold_recommended": _mean([m["cold_recommended"] for m in mixed]),
+            "warm_loss": _mean([m["warm_loss"]["relative"] for m in mixed]),
+        }
     return values
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Mean of the runs that have a value; None if none has."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -2,9 +2,11 @@
 
 from pydantic import Field
 
-from counterpoint.baselines._linear import ItemWeights, frequent_items, solve
+from counterpoint.baselines._linear import ItemWeights, frequent_items, gram, solve
 from counterpoint.config.base import Section
 from counterpoint.histories import Histories, Scorer
+
+GRID = ({"l2": (200.0, 25.0, 50.0, 100.0, 400.0, 800.0)},)
 
 
 class Config(Section):
@@ -20,5 +22,5 @@ class Config(Section):
 def fit(train: Histories, *, n_items: int, config: Config) -> Scorer:
     """Solve for the item-item weights."""
     frequent = frequent_items(train, n_items=n_items, max_items=config.max_items)
-    likes = train.matrix(n_items, positive_only=True)[:, frequent]
-    return ItemWeights(solve((likes.T @ likes).toarray(), config.l2), frequent, n_items)
+    counts = gram(train, frequent, n_items=n_items)
+    return ItemWeights(solve(counts, config.l2), frequent, n_items)

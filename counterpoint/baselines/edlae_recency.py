@@ -4,41 +4,33 @@ The weights are those of EDLAE; only the history to score is weighted, by 1 + a 
 with age = number of the user's positives since. The strongest linear baseline on MovieLens.
 """
 
-import numpy as np
+from dataclasses import replace
+
 from pydantic import Field
 
-from counterpoint.baselines._linear import ItemWeights, frequent_items, solve
-from counterpoint.config.base import Section
-from counterpoint.histories import Histories, Scorer
+from counterpoint.baselines import edlae
+from counterpoint.baselines._linear import ItemWeights
+from counterpoint.histories import Histories
+
+GRID = (
+    *edlae.GRID,
+    {"recency": (4.0, 0.0, 1.0, 2.0, 8.0)},
+    {"decay": (5.0, 2.0, 10.0, 20.0)},
+)
+SCORING = ("recency", "decay")
 
 
-class Config(Section):
+class Config(edlae.Config):
     """Options; the defaults are the best of a small grid on MovieLens-100K validation."""
-
-    l2: float = Field(default=200.0, gt=0)
-    """Ridge penalty of every row."""
-
-    dropout: float = Field(default=0.33, ge=0, lt=1)
-    """Dropout rate p of the denoising: adds p / (1 - p) * diag(Gram) to the penalty."""
 
     recency: float = Field(default=4.0, ge=0)
     """Strength a; 0 gives plain EDLAE."""
 
     decay: float = Field(default=5.0, gt=0)
-    max_items: int = Field(default=8_000, ge=1)
-    """Only the most liked items enter the dense solve (memory grows with the square)."""
+    """In positives since the event."""
 
 
-def fit(train: Histories, *, n_items: int, config: Config) -> Scorer:
+def fit(train: Histories, *, n_items: int, config: Config) -> ItemWeights:
     """Solve for the item-item weights."""
-    frequent = frequent_items(train, n_items=n_items, max_items=config.max_items)
-    likes = train.matrix(n_items, positive_only=True)[:, frequent]
-    gram = (likes.T @ likes).toarray()
-    penalty = config.l2 + config.dropout / (1 - config.dropout) * np.diag(gram)
-    return ItemWeights(
-        solve(gram, penalty),
-        frequent,
-        n_items,
-        recency=config.recency,
-        decay=config.decay,
-    )
+    plain = edlae.fit(train, n_items=n_items, config=config)
+    return replace(plain, recency=config.recency, decay=config.decay)

@@ -10,6 +10,11 @@ from pydantic import Field
 from counterpoint.config.base import Section
 from counterpoint.histories import Histories, Scorer
 
+GRID = (
+    {"neighbours": (200, 50, 100, 400)},
+    {"shrinkage": (20.0, 0.0, 5.0, 100.0)},
+)
+
 
 class Config(Section):
     """Options; the defaults are the best of a small grid on MovieLens-100K validation."""

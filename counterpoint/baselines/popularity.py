@@ -20,10 +20,17 @@ class Config(Section):
 
 
 @dataclass(frozen=True)
-class _Popularity:
+class Popularity:
+    """The same scores for every history.
+
+    Attributes:
+        scores: (N,).
+    """
+
     scores: npt.NDArray[np.float32]
 
     def score(self, histories: Histories) -> npt.NDArray[np.float32]:
+        """(U, N) scores."""
         return np.tile(self.scores, (len(histories), 1))
 
 
@@ -34,4 +41,4 @@ def fit(train: Histories, *, n_items: int, config: Config) -> Scorer:
         days = (train.timestamps.max() - train.timestamps) / DAY_US
         weights = 0.5 ** (days / config.half_life_days)
     counts = np.bincount(train.items, weights=weights * train.positive, minlength=n_items)
-    return _Popularity(counts.astype(np.float32))
+    return Popularity(counts.astype(np.float32))

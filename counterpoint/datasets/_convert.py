@@ -15,6 +15,9 @@ from counterpoint.datasets._files import RawTable
 
 SAMPLE_ROWS = 10_000
 US_PER = {"s": 1_000_000, "ms": 1_000, "us": 1}
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+PLAUSIBLE = (631_152_000, 4_102_444_800)
+"""Seconds of 1990-01-01 and 2100-01-01: where events of a data set usually lie."""
 MAX_US = 9.2e18
 WHOLE = r"^-?\d+(\.0+)?$"
 DECIMALS = r"\.0+$"
@@ -84,7 +87,8 @@ class Reader:
 
         Args:
             column: Source column of text, numbers, dates or datetimes.
-            form: ``auto``, ``s``, ``ms``, ``us``, ``ns``, ``iso`` or a strptime format.
+            form: ``auto``, ``s``, ``ms``, ``us``, ``ns``, ``iso`` or a strptime format. With
+                ``auto``, a number that only makes sense in another unit than most is a fault.
         """
         kind = self.schema[column]
         if isinstance(kind, pl.Datetime | pl.Date):
@@ -94,7 +98,8 @@ class Reader:
             )  # fmt: skip
             return Converted(utc, pl.lit(None, dtype=pl.String))
         text = self._known(column)
-        if form == "auto":
+        found = form == "auto"
+        if found:
             form = self._detect(text)
         if form in ("s", "ms", "us", "ns"):
             value = _from_number(text, form)
@@ -103,7 +108,10 @@ class Reader:
         else:
             value = _from_format(text, form)
         said = {"iso": "ISO 8601 text"}.get(form, f"a number of {form}" if len(form) < 3 else form)
-        return Converted(value, _unless(text, value, column, f"cannot be read as {said}"))
+        fault = _unless(text, value, column, f"cannot be read as {said}")
+        if found and form in PER_SECOND:
+            fault = pl.coalesce(fault, _other_unit(text, form, column))
+        return Converted(value, fault)
 
     def _detect(self, text: pl.Expr) -> str:
         """Form of the first rows: the unit by the size of the median number, else ISO 8601."""
@@ -180,6 +188,19 @@ def _from_number(text: pl.Expr, unit: str) -> pl.Expr:
     fits = (number * factor).abs() < MAX_US
     us = pl.coalesce(exact, (number * factor).round().cast(pl.Int64, strict=False))
     return pl.when(fits).then(us).cast(columns.INSTANT)
+
+
+def _other_unit(text: pl.Expr, unit: str, column: str) -> pl.Expr:
+    """Fault of a number that is a likely instant in another unit than the column's, not in it."""
+    number = text.cast(pl.Float64, strict=False)
+    likely = {name: (number / per).is_between(*PLAUSIBLE) for name, per in PER_SECOND.items()}
+    fault = pl.lit(None, dtype=pl.String)
+    label = re.sub("[{}]", "", column)
+    for name in (other for other in PER_SECOND if other != unit):
+        said = f"{label} '{{}}' is a number of {name} in a column of {unit}"
+        seen = pl.when(likely[name] & ~likely[unit]).then(pl.format(said, text))
+        fault = pl.coalesce(fault, seen)
+    return fault
 
 
 def _from_iso(text: pl.Expr) -> pl.Expr:

@@ -49,6 +49,10 @@ class FileConfig(Section):
     header: tuple[str, ...] | None = None
     """Column names of a CSV file that has no header line."""
 
+    keep: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Keys to read of JSON-lines files; none: all. Long texts that are left out save time and
+    disk."""
+
     null_values: tuple[str, ...] = ("NA", "N/A", "null", "NULL", "None", "NaN", "nan", "\\N")
     """Texts that mean "missing" in ids, numbers, timestamps and attributes, besides empty ones."""
 
@@ -165,7 +169,7 @@ def _scan_one(path: Path, config: FileConfig, stage: Path) -> RawTable:
     copy = stage.with_suffix(".txt")
     text = decode(path, config.encoding, copy=copy)
     if kind == "jsonl":
-        columns, rejected = stage_lines(text, stage)
+        columns, rejected = stage_lines(text, stage, keep=config.keep)
     else:
         stage_rows = partial(
             stage_csv,

@@ -30,7 +30,8 @@ class Source:
         users: ``columns.USERS``, lazy; may have no rows.
         rejected: ``REJECTED``, lazy.
         positive: The rule that marks positives, as text.
-        positive_rule: The same for programs: ``events``, ``min_value`` or ``above``.
+        positive_rule: The same for programs: ``events``, ``min_value``, ``at_user_median`` or
+            ``above``.
         has_timestamps: False: the order of the rows stands in for time.
         licence: Notice to show, if any.
         attributes: ``{"user": spec, "item": spec}``.

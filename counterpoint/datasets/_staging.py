@@ -137,10 +137,18 @@ def stage_csv(
     return columns, pl.DataFrame(rows, schema=REJECTED, orient="row")
 
 
-def stage_lines(text: Text, stage: Path) -> tuple[list[str], pl.DataFrame]:
+def stage_lines(
+    text: Text, stage: Path, *, keep: Sequence[str] | None
+) -> tuple[list[str], pl.DataFrame]:
     """Write the objects of a JSON-lines file to ``stage`` as text columns ``c0``, ``c1``, ….
 
-    Nested values become JSON text. Blank lines are no rows.
+    Nested values become JSON text; text that could be taken for an array is put into one. Blank
+    lines are no rows.
+
+    Args:
+        text: The file.
+        stage: Parquet file to write.
+        keep: Keys to read; none: all. Others are neither written nor returned.
 
     Returns:
         The keys of all objects, and the rejected lines (``REJECTED``).
@@ -169,13 +177,31 @@ def stage_lines(text: Text, stage: Path) -> tuple[list[str], pl.DataFrame]:
         columns = sorted(key for (key,) in found.fetchall())
         if not columns:
             raise DataError(f"{name} holds no JSON object; write one JSON object per line.")
-        paths = ", ".join(_literal(f"$.{json.dumps(key, ensure_ascii=False)}") for key in columns)
-        names = ", ".join(f"v[{n}] AS c{n - 1}" for n in range(1, len(columns) + 1))
-        values = f"SELECT json_extract_string(line, [{paths}]) AS v FROM {objects}"
+        wanted = [key for key in columns if keep is None or key in keep]
+        # Without any wanted key the caller's message about missing columns names those there are.
+        columns = wanted or columns
+        paths = [_literal(f"$.{json.dumps(key, ensure_ascii=False)}") for key in columns]
+        names = ", ".join(f"{_flat(n, path)} AS c{n}" for n, path in enumerate(paths))
+        listed = f"json_extract_string(line, [{', '.join(paths)}])"
+        values = f"SELECT line, {listed} AS v FROM {objects}"
         _copy(connection, f"SELECT {names} FROM ({values})", stage, text)
         bad = connection.execute(f"SELECT line FROM {staged} WHERE NOT valid").fetchall()
     rows = [(json.dumps(line), "the line is no JSON object") for (line,) in bad]
     return columns, pl.DataFrame(rows, schema=REJECTED, orient="row")
+
+
+def _flat(place: int, path: str) -> str:
+    """SQL of one value: arrays as JSON arrays of texts, and text that starts like one inside one.
+
+    So whatever starts with a bracket is a JSON array: ``[2 Pack] Soap`` is a common title.
+    """
+    value = f"v[{place + 1}]"
+    elements = f"json_extract_string(line, {path[:-1]}[*]')"
+    array = f"json_type(line, {path}) = 'ARRAY'"
+    return (
+        f"CASE WHEN starts_with({value}, '[') THEN CAST(to_json("
+        f"CASE WHEN {array} THEN {elements} ELSE [{value}] END) AS VARCHAR) ELSE {value} END"
+    )
 
 
 def _first_record(text: Text, separator: str | None, quote: str) -> tuple[list[str], str]:

@@ -128,7 +128,12 @@ class Positive(Section):
     """The event is one of these."""
 
     min_value: float | None = None
-    """The value is at least this."""
+    """The value is at least this: a rating, or a number of plays or purchases."""
+
+    at_user_median: bool = False
+    """The value is at least the median of the user's values so far, the event's own among them: for
+    counts, whose usual size differs between users. Later events never change what an earlier one
+    counts as, so a test fold cannot leak into the labels of training."""
 
 
 class Config(Section):

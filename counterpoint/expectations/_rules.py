@@ -4,6 +4,11 @@ import great_expectations.expectations as gxe
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
+from counterpoint.config.validation import ValidationConfig
+
+DUPLICATE = "duplicate"
+"""First word of the reason of a repetition."""
+
 EARLIER_COPIES = "earlier_copies"
 """Helper column: 1 where an equal row stands above, else 0."""
 
@@ -37,7 +42,7 @@ def identifier(column: str, max_length: int) -> list[Expectation]:
 def first_copy(what: str) -> Expectation:
     """Rule against repetitions: the first copy stays, later ones break it."""
     return gxe.ExpectColumnValuesToBeInSet(
-        column=EARLIER_COPIES, value_set=[0], severity=CRITICAL, meta=reason(f"duplicate {what}")
+        column=EARLIER_COPIES, value_set=[0], severity=CRITICAL, meta=reason(f"{DUPLICATE} {what}")
     )
 
 
@@ -55,13 +60,22 @@ def at_least(figure: str, minimum: float, text: str) -> Expectation:
     )
 
 
-def quarantined_share(maximum: float) -> Expectation:
-    """Rule of the table: few enough rows are quarantined."""
-    return gxe.ExpectColumnValuesToBeBetween(
-        column="quarantined_share",
-        max_value=maximum,
-        severity=CRITICAL,
-        meta=reason(
-            f"at most {maximum:.2%} of the rows may be quarantined (validation.fail_fraction)"
+def shares(config: ValidationConfig) -> list[Expectation]:
+    """Rules of the table: few enough rows are bad, and few enough repeat an earlier one."""
+    bounds = (
+        ("bad_share", config.fail_fraction, "be quarantined (validation.fail_fraction)"),
+        (
+            "duplicate_share",
+            config.duplicate_fraction,
+            "repeat an earlier row (validation.duplicate_fraction)",
         ),
     )
+    return [
+        gxe.ExpectColumnValuesToBeBetween(
+            column=figure,
+            max_value=maximum,
+            severity=CRITICAL,
+            meta=reason(f"at most {maximum:.2%} of the rows may {what}"),
+        )
+        for figure, maximum, what in bounds
+    ]

@@ -87,5 +87,5 @@ def table(config: ValidationConfig) -> gx.ExpectationSuite:
     ]
     return gx.ExpectationSuite(
         name="interactions as a whole",
-        expectations=[*expectations, _rules.quarantined_share(config.fail_fraction)],
+        expectations=[*expectations, *_rules.shares(config)],
     )

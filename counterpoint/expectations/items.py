@@ -41,6 +41,4 @@ def rows(config: ValidationConfig) -> gx.ExpectationSuite:
 
 def table(config: ValidationConfig) -> gx.ExpectationSuite:
     """Return the rules of the whole table."""
-    return gx.ExpectationSuite(
-        name="items as a whole", expectations=[_rules.quarantined_share(config.fail_fraction)]
-    )
+    return gx.ExpectationSuite(name="items as a whole", expectations=_rules.shares(config))

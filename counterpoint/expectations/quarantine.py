@@ -12,7 +12,7 @@ from great_expectations.core.expectation_validation_result import ExpectationSui
 from counterpoint import artifacts, tables
 from counterpoint.datasets._source import RAW, REASON, TABLE
 from counterpoint.expectations._checker import Checker, Outcome
-from counterpoint.expectations._rules import CRITICAL, EARLIER_COPIES
+from counterpoint.expectations._rules import CRITICAL, DUPLICATE, EARLIER_COPIES
 from counterpoint.progress import track
 
 SLICE_ROWS = 250_000
@@ -65,6 +65,7 @@ class Judgement:
         rows: Data rows of the source, readable or not.
         accepted: Rows written to the validated table.
         quarantined: Rows written to the quarantine.
+        duplicates: Those of them that only repeat an earlier row.
         broken: Rules that some rows break, most rows first.
         result: Of the row suite, for the Data Docs; none if the table has no rows.
     """
@@ -72,6 +73,7 @@ class Judgement:
     rows: int
     accepted: int
     quarantined: int
+    duplicates: int
     broken: list[Broken]
     result: ExpectationSuiteValidationResult | None
 
@@ -79,6 +81,16 @@ class Judgement:
     def share(self) -> float:
         """Quarantined part of the rows."""
         return self.quarantined / self.rows if self.rows else 0.0
+
+    @property
+    def duplicate_share(self) -> float:
+        """Part of the rows that only repeats an earlier one."""
+        return self.duplicates / self.rows if self.rows else 0.0
+
+    @property
+    def bad_share(self) -> float:
+        """Part of the rows that is quarantined for another reason than being a copy."""
+        return (self.quarantined - self.duplicates) / self.rows if self.rows else 0.0
 
 
 def judge(
@@ -126,6 +138,7 @@ def judge(
         rows=readable + _count(unreadable),
         accepted=_count(pl.scan_parquet(validated / name)),
         quarantined=_count(pl.scan_parquet(quarantine)),
+        duplicates=_duplicates(reasons),
         broken=[*_broken(source, outcomes, examples), *_unreadable(unreadable, examples)],
         result=result,
     )
@@ -180,6 +193,13 @@ def _reasons(outcomes: Sequence[Outcome]) -> pl.DataFrame:
         .group_by(POSITION, maintain_order=True)
         .agg(pl.col(REASON).str.join("; "))
     )
+
+
+def _duplicates(reasons: pl.DataFrame) -> int:
+    """Rows whose only reason is that they are a copy."""
+    reason = pl.col(REASON)
+    copy = reason.str.starts_with(DUPLICATE) & ~reason.str.contains(";", literal=True)
+    return int(reasons.select(copy.sum()).item())
 
 
 def _broken(source: pl.LazyFrame, outcomes: Sequence[Outcome], examples: int) -> list[Broken]:

@@ -47,6 +47,7 @@ class Report:
                 "accepted": judgement.accepted,
                 "quarantined": judgement.quarantined,
                 "quarantined_share": judgement.share,
+                "duplicates": judgement.duplicates,
                 "broken": [dataclasses.asdict(broken) for broken in judgement.broken],
             }
             for table, judgement in self.judgements.items()
@@ -142,7 +143,8 @@ def _profile(judgement: Judgement, accepted: Path) -> pl.DataFrame:
         figures.append(pl.col(columns.POSITIVE).sum().alias("positives"))
     return frame.select(
         pl.lit(judgement.accepted).alias("accepted_rows"),
-        pl.lit(judgement.share).alias("quarantined_share"),
+        pl.lit(judgement.bad_share).alias("bad_share"),
+        pl.lit(judgement.duplicate_share).alias("duplicate_share"),
         *figures,
     ).collect(engine="streaming")
 

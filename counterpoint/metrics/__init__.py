@@ -14,7 +14,15 @@ from counterpoint import plugins
 from counterpoint.errors import ConfigError
 from counterpoint.metrics._ranking import EMPTY, Ranking, top_matrix
 
-__all__ = ["EMPTY", "Measured", "Ranking", "measure", "parse", "top_matrix"]
+__all__ = [
+    "EMPTY",
+    "Measured",
+    "Ranking",
+    "greater_is_better",
+    "measure",
+    "parse",
+    "top_matrix",
+]
 
 
 @dataclass(frozen=True)
@@ -41,14 +49,27 @@ def parse(name: str, *, k: int) -> tuple[str, int]:
     return plugin, int(depth)
 
 
+def greater_is_better(name: str) -> bool:
+    """Whether a larger value of the metric is the better one.
+
+    Raises:
+        ConfigError: Unknown metric or a malformed depth.
+    """
+    return bool(plugins.load(__name__, parse(name, k=1)[0]).greater_is_better)
+
+
 def measure(name: str, ranking: Ranking, *, k: int) -> Measured:
     """Compute one metric; ``ranking`` must be at least as deep as the metric asks.
+
+    Over no users every metric is NaN, never 0.
 
     Raises:
         ConfigError: Unknown metric (the message lists the known ones) or a malformed depth.
     """
     plugin, depth = parse(name, k=k)
     metric = plugins.load(__name__, plugin)
+    if not len(ranking.top):
+        return Measured(float("nan"), None if hasattr(metric, "overall") else np.empty(0))
     cut = ranking.at(depth)
     if hasattr(metric, "overall"):
         return Measured(metric.overall(cut), None)

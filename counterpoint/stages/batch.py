@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from counterpoint import artifacts, columns, datasets, tables
+from counterpoint.datasets._positive import at_user_median
 from counterpoint.histories import Histories, from_events, order_events
 from counterpoint.progress import track
 from counterpoint.recommender import Recommender
@@ -143,6 +144,8 @@ def liked(rule: dict[str, Any]) -> pl.Expr:
     positive = pl.lit(True)
     if rule.get("min_value") is not None:
         positive &= (pl.col(columns.VALUE) >= rule["min_value"]).fill_null(True)
+    if rule.get("at_user_median"):
+        positive &= at_user_median().fill_null(True)
     if rule.get("above") is not None:
         positive &= (pl.col(columns.VALUE) > rule["above"]).fill_null(True)
     if rule.get("events"):

@@ -9,6 +9,7 @@ from typing import Any
 from counterpoint import artifacts, columns, evaluation_report, tables
 from counterpoint.catalogues import on_catalogue
 from counterpoint.classification import Classification, classify, sample_pairs
+from counterpoint.cold_start import warm_and_cold
 from counterpoint.comparison import CHAMPION, MODEL, per_user_table, summarise
 from counterpoint.config.evaluate import EvaluateConfig
 from counterpoint.errors import DataError
@@ -46,6 +47,9 @@ class EvaluateResult:
             for bound in ("mean", "low", "high"):
                 if metrics[primary][bound] is not None:
                     figures[f"{primary}_over_{other}_{bound}"] = metrics[primary][bound]
+        cold = self.evaluation["cold_start"][MODEL]
+        if cold and cold["warm_loss"]["relative"] is not None:
+            figures["warm_loss"] = cold["warm_loss"]["relative"]
         if self.classification:
             figures["auc"] = self.classification.auc
         return figures
@@ -77,6 +81,7 @@ def run(
         ConfigError: Unknown metric or baseline, wrong options.
         DataError: The features hold no test fold or no test user with a target.
         QualityError: A model returns NaN or scores of a wrong shape.
+        SetupError: The champion's encoder cannot be had, but it must be extended by new items.
     """
     check(config)
     known = tables.read(features)
@@ -88,6 +93,8 @@ def run(
     scorers: dict[str, Scorer] = {MODEL: on_catalogue(candidate, candidate.item_ids, catalogue)}
     if champion is not None:
         served = Recommender.load(champion)
+        if config.extend_champion:
+            served = served.extend(known.items)
         scorers[CHAMPION] = on_catalogue(served, served.item_ids, catalogue)
     scorers |= fit_baselines(task, config.baselines)
     judged = {
@@ -97,7 +104,11 @@ def run(
     classification = classify(
         *sample_pairs(scorers[MODEL], task.histories, task.targets, seed=config.seed)
     )
+    own = [name for name in (MODEL, CHAMPION) if name in scorers]
     content = summarise(judged, task, config) | {
+        "cold_start": {
+            name: warm_and_cold(scorers[name], judged[name], task, config) for name in own
+        },
         "classification": asdict(classification) if classification else None,
         "config": config.model_dump(mode="json"),
         "features": _read_json(features / artifacts.FEATURES),

@@ -4,14 +4,14 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from counterpoint import artifacts, tables
+from counterpoint import artifacts, decision_report, tables
 from counterpoint.config.evaluate import GateConfig
 from counterpoint.errors import DataError
-from counterpoint.gate import Decision, Reason, decide
+from counterpoint.gate import Reason, decide
 
 logger = logging.getLogger(__name__)
 
-PAGE = "decision.md"
+MARKDOWN = "decision.md"
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,16 @@ class GateResult:
     @property
     def figures(self) -> dict[str, bool | int]:
         """Key figures."""
-        failed = sum(not reason.passed for reason in self.reasons)
-        return {"promote": self.promote, "conditions": len(self.reasons), "failed": failed}
+        return {
+            "promote": self.promote,
+            "conditions": len(self.reasons),
+            "failed": sum(not reason.passed for reason in self.reasons),
+            "not_judged": sum(not reason.judged for reason in self.reasons),
+        }
 
 
 def run(config: GateConfig, *, evaluation: Path, decision: Path) -> GateResult:
-    """Write ``decision.json`` and ``decision.md`` into the folder ``decision``.
+    """Write ``decision.json``, ``decision.html`` and ``decision.md`` into the folder ``decision``.
 
     Raises:
         DataError: The folder ``evaluation`` holds no evaluation.
@@ -39,28 +43,22 @@ def run(config: GateConfig, *, evaluation: Path, decision: Path) -> GateResult:
         raise DataError(
             f"{evaluation} holds no {artifacts.EVALUATION}. Run the stage evaluate first."
         )
-    decided = decide(tables.read_json(source), config)
+    content = tables.read_json(source)
+    decided = decide(content, config)
+    settings = config.model_dump(mode="json")
     decision.mkdir(parents=True, exist_ok=True)
-    (decision / PAGE).write_text(markdown(decided), "utf-8")
+    (decision / MARKDOWN).write_text(decision_report.markdown(decided), "utf-8")
+    (decision / artifacts.DECISION_PAGE).write_text(
+        decision_report.page(decided, content, settings), "utf-8"
+    )
     tables.write_json(
         decision / artifacts.DECISION,
         {
             "promote": decided.promote,
-            "reasons": [asdict(reason) for reason in decided.reasons],
-            "config": config.model_dump(mode="json"),
+            "summary": decision_report.summary(decided),
+            "reasons": [asdict(reason) | {"status": reason.status} for reason in decided.reasons],
+            "config": settings,
         },
     )
     logger.info("Gate: %s", "promote" if decided.promote else "hold")
     return GateResult(decided.promote, decided.reasons)
-
-
-def markdown(decision: Decision) -> str:
-    """The decision as a page for people."""
-    rows = [
-        f"| {'passed' if r.passed else '**failed**'} | {r.condition} | {r.detail} |"
-        for r in decision.reasons
-    ]
-    verdict = "Promote the candidate" if decision.promote else "Hold the candidate"
-    return "\n".join(
-        [f"# {verdict}", "", "| | condition | figures |", "| --- | --- | --- |", *rows, ""]
-    )

@@ -6,16 +6,22 @@ from typing import Annotated, Any
 import typer
 
 from components.publish import speak
+from counterpoint.config import IngestConfig, merge
+from counterpoint.errors import ConfigError
 from pipelines import options
 from pipelines.commands.stage import report
 from pipelines.teaching import TeachingCommand
 
 
 def fit(
-    interactions: Annotated[
-        Path, typer.Option(help="CSV, TSV, Parquet or JSON-lines file (.gz too) of interactions.")
-    ],
     model: Annotated[Path, typer.Option(help="Folder of the model to write.")],
+    interactions: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV, TSV, Parquet or JSON-lines file (.gz too) of interactions; without it the "
+            "configuration's data set is read."
+        ),
+    ] = None,
     items: Annotated[
         Path | None, typer.Option(help="Items file: titles, text, attributes.")
     ] = None,
@@ -35,22 +41,23 @@ def fit(
 
       counterpoint fit --interactions orders.csv --items products.csv --model my-model
 
+      counterpoint fit -c movielens-25m.yaml --model my-model
+
       counterpoint batch --model my-model --history orders.csv --output recommendations.parquet
     """
-    from counterpoint.config import merge
     from counterpoint.stages import fit as stage
 
     speak("")
     settings = options.load(config, set_)
     given = {"interactions": interactions, "items": items, "users": users}
-    own = settings.ingest.options if settings.ingest.dataset == "tables" else {}
-    files: dict[str, Any] = {
-        table: {"path": str(path.absolute())} for table, path in given.items() if path
-    }
-    ingest = settings.ingest.model_copy(
-        update={"dataset": "tables", "options": merge(_sections(own), files)}
-    )
-    settings = settings.model_copy(update={"ingest": ingest})
+    if interactions is not None:
+        settings = settings.model_copy(update={"ingest": _files(settings.ingest, given)})
+    elif extra := [f"--{table}" for table, path in given.items() if path]:
+        raise ConfigError(
+            [f"{' and '.join(extra)} needs --interactions; or name all files in the configuration."]
+        )
+    elif not (config or set_):
+        raise ConfigError(["Give --interactions, or a configuration (-c) that names a data set."])
     if seed is not None:
         train = settings.train.model_copy(update={"seed": seed})
         features = settings.features.model_copy(update={"seed": seed})
@@ -58,6 +65,16 @@ def fit(
     result = stage.run(settings, model=model)
     report("fit", result.figures)
     options.out.print(f"Model: {model}")
+
+
+def _files(ingest: IngestConfig, given: dict[str, Path | None]) -> IngestConfig:
+    """The configured ``tables`` with these files."""
+    own = ingest.options if ingest.dataset == "tables" else {}
+    files: dict[str, Any] = {
+        table: {"path": str(path.absolute())} for table, path in given.items() if path
+    }
+    options_ = merge(_sections(own), files)
+    return ingest.model_copy(update={"dataset": "tables", "options": options_})
 
 
 def _sections(given: dict[str, Any]) -> dict[str, Any]:

@@ -151,8 +151,8 @@ def gate(
     result = stage.run(options.load(config, set_).gate, evaluation=evaluation, decision=decision)
     report("gate", result.figures)
     for reason in result.reasons:
-        mark = "passed" if reason.passed else "FAILED"
-        options.out.print(f"{mark}: {reason.condition}. {reason.detail}", markup=False)
+        options.out.print(str(reason), markup=False)
+    options.out.print(f"Decision: {decision / 'decision.html'}")
 
 
 @app.command(cls=TeachingCommand)

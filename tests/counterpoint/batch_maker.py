@@ -1,9 +1,12 @@
 """Batches and towers made by hand."""
 
+import numpy as np
 import torch
 
 from counterpoint.batches import Batch
-from counterpoint.config.train import TowerConfig
+from counterpoint.config.towers import TowerConfig
+from counterpoint.histories import Histories
+from counterpoint.objectives._objective import ObjectiveContext
 from counterpoint.towers import TwoTower, build
 
 
@@ -32,6 +35,7 @@ def batch(
         flat(targets, torch.int64),
         owner(targets),
         len(histories),
+        torch.arange(len(histories)),
     )
 
 
@@ -48,3 +52,12 @@ def two_tower(n_items: int, *, text_dim: int = 4, cold: int = 0, **options: floa
         for parameter in model.user.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model
+
+
+def context(
+    model: TwoTower, histories: Histories, *, full_softmax: bool = True, length: int = 512
+) -> ObjectiveContext:
+    """What a fit on these histories would tell an objective."""
+    liked = histories.matrix(model.n_items, positive_only=True)
+    popularity = torch.from_numpy(np.asarray(liked.sum(0), dtype=np.float32).ravel())
+    return ObjectiveContext(popularity, full_softmax, model, histories, liked, length)

@@ -101,10 +101,11 @@ def test_slices_known_answer():
             liked_before=np.array([0, 5, 9]),
             trained_on=np.array([False, True, True]),
             popularity=np.array([9, 9, 3, 0, 1]),
-            short_history=5,
-            head_share=0.2,
+            config=EvaluateConfig(sparse_history=3, short_history=5, head_share=0.2),
         )
     }
+    assert parts["cold_users"].users.tolist() == [True, False, False]
+    assert not parts["sparse_users"].users.any()
     assert parts["new_users"].users.tolist() == [True, False, False]
     assert parts["long_history"].users.tolist() == [False, True, True]
     # One item would be head; the other equally liked one joins it.
@@ -123,6 +124,7 @@ def test_per_user_table_holds_the_means(judged, task, summary):
 
 def test_the_report_is_self_contained_escaped_and_reproducible(summary):
     content = summary | {
+        "cold_start": {},
         "classification": None,
         "config": {"note": "<script>alert(1)</script>"},
         "features": {"config": {"split": {"protocol": "per_user"}}},
@@ -151,7 +153,13 @@ def test_what_cannot_be_computed_is_shown_as_such(task, judged):
         "mean": None, "low": None, "high": None, "users": 0
     }  # fmt: skip
     assert not math.isnan(result["methods"][MODEL]["ndcg"])
-    content = result | {"classification": None, "config": {}, "features": None, "model": None}
+    content = result | {
+        "cold_start": {},
+        "classification": None,
+        "config": {},
+        "features": None,
+        "model": None,
+    }
     assert "–" in evaluation_report.page(content)
 
 

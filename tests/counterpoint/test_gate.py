@@ -7,7 +7,8 @@ from counterpoint.gate import decide
 
 
 def interval(mean, low, high):
-    return {"mean": mean, "low": low, "high": high, "users": 100, "relative": 0.1}
+    bounds = {"mean": mean, "low": low, "high": high}
+    return bounds | {"users": 100, "relative": 0.1, "p": 0.001, "p_corrected": 0.002}
 
 
 GOOD = {

@@ -24,7 +24,7 @@ def counterpoint(*arguments: str, folder: Path | None = None) -> subprocess.Comp
 
 COMMANDS = [
     *("demo", "run", "fit", "batch", "evaluate", "monitor", "serve", "recommend", "compile"),
-    *("submit", "stage", "runs", "models", "config"),
+    *("submit", "stage", "runs", "models", "config", "ablate"),
 ]
 
 
@@ -49,6 +49,24 @@ def test_every_help_page_has_an_example() -> None:
         return [] if "Example" in text and shown in text else [shown]
 
     assert walk(get_command(app), []) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Give --interactions, or a configuration"),
+        (("--items", "items.csv"), "--items needs --interactions"),
+        (("-s", "ingest.dataset=movielns"), "Known: amazon, movielens, tables"),
+        (("-s", "ingest.dataset=amazon"), "give either `path`"),
+    ],
+)
+def test_fit_says_which_data_it_needs(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    done = counterpoint("fit", "--model", str(tmp_path / "model"), *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "model").exists()
 
 
 def test_bad_configuration_lists_every_fault_and_exits_with_2() -> None:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from counterpoint.datasets import Source
+from counterpoint.errors import DataError
 from counterpoint.tables import Tables, content_hash
 from tests.counterpoint.datasets.conftest import Reader
 
@@ -73,6 +74,53 @@ def test_every_form_of_file_gives_the_same_rows(read: Reader, tmp_path: Path, fo
     assert plain.interactions["value"].to_list() == [4.5, 2.0, None]
     assert plain.interactions["positive"].to_list() == [True, False, False]
     assert plain.interactions["timestamp"].dt.epoch("s").to_list() == EVENTS["timestamp"].to_list()
+
+
+def test_text_in_brackets_is_no_json_array(read: Reader, tmp_path: Path) -> None:
+    items: list[dict[str, Any]] = [
+        {"item_id": "a", "title": "[2 Pack] Soap", "tags": ["x", "y"]},
+        {"item_id": "b", "title": "Cedar", "tags": [["x", "z"], "q"]},
+        {"item_id": "c", "title": "[]", "tags": []},
+        {"item_id": "d", "title": ["A", "B"], "tags": None},
+        {"item_id": "e", "title": "{odd}", "tags": "[solo"},
+        {"item_id": "f", "title": None, "tags": [1, None, 2]},
+    ]
+    (tmp_path / "i.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    (tmp_path / "e.csv").write_text("user,item\nu,a\n")
+    found = read(interactions="e.csv", items="i.jsonl").items.collect()
+    assert found["title"].to_list() == ["[2 Pack] Soap", "Cedar", "[]", "A B", "{odd}", None]
+    assert found["attributes"].to_list() == [
+        ["tag=x", "tag=y"], ['tag=["x","z"]', "tag=q"], [], [], ["tag=[solo"], ["tag=1", "tag=2"]
+    ]  # fmt: skip
+
+
+def test_only_the_wanted_keys_are_read(read: Reader, tmp_path: Path) -> None:
+    (tmp_path / "e.jsonl").write_text('{"user": "u", "item": "a", "rating": 5, "body": "long"}\n')
+    file = {"path": "e.jsonl", "keep": ["user", "item"]}
+    assert read(interactions=file).interactions.collect()["value"].to_list() == [None]
+    with pytest.raises(DataError, match="Columns: body, item, rating, user"):
+        read(interactions={**file, "keep": ["absent"], "columns": {"user_id": "absent"}})
+
+
+@pytest.mark.parametrize(
+    ("usual", "odd", "reason"),
+    [
+        (1_600_000_000, 1_600_000_000_000, "is a number of ms in a column of s"),
+        (1_600_000_000_000, 1_600_000_000, "is a number of s in a column of ms"),
+        (1_600_000_000_000, 1_600_000_000_000_000, "is a number of us in a column of ms"),
+    ],
+)
+def test_a_time_in_another_unit_is_kept_apart(
+    read: Reader, tmp_path: Path, usual: int, odd: int, reason: str
+) -> None:
+    stamps = [usual, usual, odd, usual, 0, 86_400, usual]
+    lines = [f"u,i{n},{stamp}" for n, stamp in enumerate(stamps)]
+    (tmp_path / "e.csv").write_text("user,item,time\n" + "\n".join(lines) + "\n")
+    source = read(interactions="e.csv")
+    assert source.rejected.collect()["reason"].to_list() == [f"time '{odd}' {reason}"]
+    assert source.interactions.collect()["item_id"].to_list() == [
+        f"i{n}" for n in (0, 1, 3, 4, 5, 6)
+    ]
 
 
 def test_several_files_are_one_table_in_order(read: Reader, tmp_path: Path) -> None:

@@ -133,6 +133,28 @@ def test_later_copies_equal_a_plain_search(rows: list[tuple[str | None, str, int
     assert found.to_list() == expected
 
 
+@pytest.mark.parametrize(("copies", "verdict"), [(100, "warn"), (200, "fail")])
+def test_copies_stop_the_pipeline_only_where_they_are_the_rule(
+    write: Writer, copies: int, verdict: str
+) -> None:
+    again = clean(copies).with_columns(pl.col(columns.ROW) + 1000)
+    report, accepted, _ = judged(write(pl.concat([clean(), again])))
+    assert report.verdict == verdict
+    assert len(accepted) == 200
+    judgement = report.judgements["interactions"]
+    assert judgement.duplicates == judgement.quarantined == copies
+    assert any("duplicate" in reason for reason in report.reasons)
+
+
+def test_a_copy_that_breaks_another_rule_is_a_bad_row(write: Writer) -> None:
+    late = pl.lit(datetime(2100, 1, 1, tzinfo=UTC)).alias(columns.TIMESTAMP)
+    odd = pl.concat([clean(1).with_columns(late)] * 30)
+    report, accepted, _ = judged(write(pl.concat([clean(), odd])))
+    assert report.verdict == "fail"
+    assert len(accepted) == 200
+    assert report.judgements["interactions"].duplicates == 0
+
+
 def test_items_and_users_keep_their_first_row(write: Writer) -> None:
     items = [
         {"item_id": f"i{n}", "title": f"T{n}", "attributes": []} for n in range(7)
@@ -142,7 +164,7 @@ def test_items_and_users_keep_their_first_row(write: Writer) -> None:
         items=[*items, {"item_id": "i1", "title": "again"}, {"item_id": None, "title": "no id"}],
         users=[{"user_id": "u1", "attributes": ["age=1"]}, {"user_id": "u1", "attributes": []}],
     )
-    report, *_ = judged(folder, fail_fraction=1)
+    report, *_ = judged(folder, fail_fraction=1, duplicate_fraction=1)
     assert report.verdict == "warn"
     kept = pl.read_parquet(folder.with_name("validated") / artifacts.ITEMS)
     assert kept["title"].to_list() == [f"T{n}" for n in range(7)]

@@ -1,6 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
+import pytrec_eval
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,7 +32,7 @@ def ranking(top, targets, *, popularity=(8, 4, 2, 1, 0, 1), attributes=None, tra
 TWO = ranking([[0, 1, 2], [3, 0, EMPTY]], [[1, 2], [3, 4, 5, 1]])
 """First user: hits at 2 and 3 of 2 targets. Second: a hit at 1 of 4, one place unfilled."""
 
-D2, D3 = 1 / np.log2(3), 0.5
+D2, D3, R2 = 1 / np.log2(3), 0.5, np.sqrt(2)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,9 @@ D2, D3 = 1 / np.log2(3), 0.5
         ("hit_rate@1", [0, 1]),
         ("novelty", [(1 + 2 + 3) / 3, (4 + 1) / 2]),
         ("popularity_bias", [(6 + 5 + 4) / 18, (2.5 + 6) / 12]),
+        # Weights: 1 / 2 and 1 / sqrt(2) of targets 1 and 2; 1, 1, 1 and 1 / 2 of the others.
+        ("ndcg_debiased", [(D2 / 2 + D3 / R2) / (1 / R2 + D2 / 2), 1 / (1 + D2 + D3)]),
+        ("recall_stratified@2", [(1 / 2) / (1 / 2 + 1 / R2), 1 / 3.5]),
     ],
 )
 def test_known_answers(name, expected):
@@ -103,6 +107,75 @@ def test_ndcg_and_map_agree_with_scikit_learn(seed, k):
     )
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 12))
+def test_agrees_with_trec_eval(seed, k, length):
+    """Lists of any length, holes at the end, any number of targets, against NIST's program."""
+    rng = np.random.default_rng(seed)
+    n_items, users = 12, 3
+    relevant = rng.random((users, n_items)) < rng.uniform(0.05, 0.9)
+    relevant[np.arange(users), rng.integers(0, n_items, users)] = True
+    top = np.full((users, k), EMPTY)
+    filled = min(k, length)
+    top[:, :filled] = rng.permuted(np.tile(np.arange(n_items), (users, 1)), axis=1)[:, :filled]
+    lists = ranking(top, [np.flatnonzero(row) for row in relevant], popularity=np.ones(n_items))
+    judgements = {
+        str(u): {str(i): int(relevant[u, i]) for i in range(n_items)} for u in range(users)
+    }
+    run = {
+        str(u): {str(i): float(-place) for place, i in enumerate(top[u]) if i != EMPTY}
+        for u in range(users)
+    }
+    theirs = pytrec_eval.RelevanceEvaluator(
+        judgements, {f"ndcg_cut.{k}", f"recall.{k}", f"P.{k}", f"success.{k}", "recip_rank"}
+    ).evaluate(run)
+    for ours, name in (
+        ("ndcg", f"ndcg_cut_{k}"),
+        ("recall", f"recall_{k}"),
+        ("precision", f"P_{k}"),
+        ("hit_rate", f"success_{k}"),
+        ("mrr", "recip_rank"),
+    ):
+        expected = [theirs[str(u)][name] for u in range(users)]
+        np.testing.assert_allclose(measure(ours, lists, k=k).per_user, expected, err_msg=ours)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000))
+def test_debiased_metrics_of_equally_popular_items_are_the_plain_ones(seed):
+    rng = np.random.default_rng(seed)
+    top = np.stack([rng.permutation(9)[:4] for _ in range(3)])
+    targets = [rng.permutation(9)[: 1 + u] for u in range(3)]
+    lists = ranking(top, targets, popularity=np.full(9, 7))
+    for debiased, plain in (("ndcg_debiased", "ndcg"), ("recall_stratified", "recall")):
+        np.testing.assert_allclose(
+            measure(debiased, lists, k=4).per_user, measure(plain, lists, k=4).per_user
+        )
+
+
+def test_debiased_metrics_value_a_rare_hit_above_a_popular_one():
+    popular, rare = ranking([[0, 4]], [[0, 3]]), ranking([[3, 4]], [[0, 3]])
+    for name in ("ndcg_debiased", "recall_stratified"):
+        assert measure(name, rare, k=2).value > measure(name, popular, k=2).value
+        assert measure(name, ranking([[3, 0]], [[0, 3]]), k=2).value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", plugins.names(PACKAGE))
+def test_nobody_has_no_value(name):
+    nobody = ranking(np.empty((0, 4)), [], attributes=np.ones((6, 2)))
+    measured = measure(name, nobody, k=4)
+    assert np.isnan(measured.value)
+    assert measured.per_user is None or measured.per_user.shape == (0,)
+
+
+@pytest.mark.parametrize("name", plugins.names(PACKAGE))
+def test_lists_longer_than_the_catalogue_are_computed(name):
+    top = np.full((2, 12), EMPTY)
+    top[:, :6] = [np.arange(6), np.arange(6)[::-1]]
+    lists = ranking(top, [[0], [5, 1]], attributes=np.eye(6))
+    assert np.isfinite(measure(name, lists, k=12).value)
+
+
 @pytest.mark.parametrize("name", plugins.names(PACKAGE))
 def test_contract(name):
     """Every metric: declared direction, one of two functions, bounded shape, no order of items."""
@@ -137,7 +210,10 @@ def test_relevance_metrics_grow_when_a_hit_is_added(seed):
     target = int(top[0, rng.integers(4)])
     miss = ranking(np.where(top == target, EMPTY, top), [[target]])
     hit = ranking(top, [[target]])
-    for name in ("ndcg", "recall", "precision", "f1", "mrr", "map", "hit_rate"):
+    for name in (
+        "ndcg", "recall", "precision", "f1", "mrr", "map", "hit_rate", "ndcg_debiased",
+        "recall_stratified",
+    ):  # fmt: skip
         assert measure(name, hit, k=4).value > measure(name, miss, k=4).value == 0
 
 

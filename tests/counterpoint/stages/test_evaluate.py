@@ -1,3 +1,4 @@
+import html
 import json
 import math
 
@@ -127,9 +128,11 @@ def test_gate_writes_its_decision(folders, evaluated, tmp_path):
     written = tables.read_json(tmp_path / "decision" / artifacts.DECISION)
     assert written["promote"] is result.promote
     assert [r["condition"] for r in written["reasons"]] == [r.condition for r in result.reasons]
-    page = (tmp_path / "decision" / gate.PAGE).read_text("utf-8")
-    assert all(reason.detail in page for reason in result.reasons)
-    assert result.figures["conditions"] == len(result.reasons) == 4
+    text = (tmp_path / "decision" / gate.MARKDOWN).read_text("utf-8")
+    page = html.unescape((tmp_path / "decision" / artifacts.DECISION_PAGE).read_text("utf-8"))
+    assert all(reason.detail in text and reason.detail in page for reason in result.reasons)
+    assert result.figures["conditions"] == len(result.reasons) > 10
+    assert result.figures["not_judged"] == page.count("– not judged") > 0
     strict = GateConfig(min_users=10_000)
     held = gate.run(strict, evaluation=folders / "evaluation", decision=tmp_path / "held")
     assert not held.promote

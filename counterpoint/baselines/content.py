@@ -1,0 +1,50 @@
+"""Content: zero-shot text; items whose text is like that of the history (no training).
+
+score(u, i) = cosine of item i's text vector with the (recency-weighted) mean of those of the
+history. It needs no interaction of an item, so it is the baseline for cold items.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from counterpoint.baselines._linear import recency_weights
+from counterpoint.config.base import Section
+from counterpoint.histories import Histories
+
+TEXT = True
+GRID = ({"recency": (0.0, 1.0, 4.0), "decay": (5.0, 2.0, 20.0)},)
+SCORING = ("recency", "decay")
+
+
+class Config(Section):
+    """Options; the defaults weigh all events alike."""
+
+    recency: float = Field(default=0.0, ge=0)
+    """Strength a of the event weights 1 + a * exp(-age / decay)."""
+
+    decay: float = Field(default=5.0, gt=0)
+    """In positives since the event."""
+
+
+@dataclass(frozen=True)
+class _Content:
+    text: npt.NDArray[np.float32]
+    recency: float
+    decay: float
+
+    def score(self, histories: Histories) -> npt.NDArray[np.float32]:
+        values = recency_weights(histories, self.recency, self.decay)
+        history = histories.matrix(len(self.text), values=values, positive_only=True)
+        users = history @ self.text
+        norms = np.linalg.norm(users, axis=1, keepdims=True)
+        return np.asarray(users / np.where(norms > 0, norms, 1) @ self.text.T, dtype=np.float32)
+
+
+def fit(
+    train: Histories, *, n_items: int, config: Config, text: npt.NDArray[np.float32]
+) -> _Content:
+    """Keep the text vectors; nothing is learnt from ``train``. Without text every score is 0."""
+    return _Content(text, config.recency, config.decay)
