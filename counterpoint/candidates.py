@@ -10,9 +10,9 @@ import numpy as np
 from counterpoint import budget, fitting, trainer
 from counterpoint.choices import CONFIGURED, Choices, LinearPart, linear_parts
 from counterpoint.config.train import TrainConfig
+from counterpoint.factors import FactorScorer
 from counterpoint.fitting import Fold
 from counterpoint.graph import TowerScorer
-from counterpoint.factors import FactorScorer
 from counterpoint.linear import LinearScorer
 from counterpoint.pools import Validation, alone
 from counterpoint.prior import PriorScorer
@@ -152,9 +152,7 @@ def _linear(
         first: LinearScorer | None = None
         own = {}
         for place, part in parts.items():
-            changed = replace(
-                part, name=place.replace("/", f"{mark}/"), form=ridged
-            )
+            changed = replace(part, name=place.replace("/", f"{mark}/"), form=ridged)
             if first is None:
                 first = fitting.fit_linear(fold, changed, config)
                 scorer = first

@@ -1,8 +1,9 @@
 """The matrix factorisation as a scorer of the model: iALS with fold-in inside the graph.
 
 The factors of a user solve a small linear system (see ials.py). The graph has no solver, so it runs
-conjugate gradients (Hestenes and Stiefel 1952) for a fixed number of steps, which the spectrum of
-these systems (few large directions over a ridge) makes exact to float32.
+conjugate gradients (Hestenes and Stiefel 1952) for a fixed number of steps. Preconditioned with the
+inverse of ``V'V + l2 I``, which all users share, the system has eigenvalues between 1 and the
+confidence c, so the error falls by ``(sqrt(c) - 1) / (sqrt(c) + 1)`` a step.
 """
 
 import torch
@@ -23,14 +24,17 @@ class FactorScorer(nn.Module):
 
     factors: Tensor
     gram: Tensor
+    inverse: Tensor
 
     def __init__(self, factors: Tensor, *, confidence: float, l2: float) -> None:
         super().__init__()
         self.confidence = confidence
         self.l2 = l2
         self.register_buffer("factors", factors)
-        gram = factors.T @ factors + l2 * torch.eye(factors.shape[1])
-        self.register_buffer("gram", gram, persistent=False)
+        wide = factors.double()
+        gram = wide.T @ wide + l2 * torch.eye(factors.shape[1], dtype=torch.float64)
+        self.register_buffer("gram", gram.float(), persistent=False)
+        self.register_buffer("inverse", torch.linalg.inv(gram).float(), persistent=False)
 
     def forward(self, items: Tensor, counted: Tensor) -> Tensor:
         """Return (B, N) scores.
@@ -41,21 +45,21 @@ class FactorScorer(nn.Module):
         """
         liked = self.factors[items] * counted.unsqueeze(2)
         system = self.gram + (self.confidence - 1.0) * torch.matmul(liked.transpose(1, 2), liked)
-        users = _solve(system, self.confidence * liked.sum(1))
+        users = _solve(system, self.confidence * liked.sum(1), self.inverse)
         return torch.matmul(users, self.factors.T)
 
 
-def _solve(system: Tensor, right: Tensor) -> Tensor:
-    """Return (B, d) x with ``system x = right``, preconditioned by the diagonal.
+def _solve(system: Tensor, right: Tensor, inverse: Tensor) -> Tensor:
+    """Return (B, d) x with ``system x = right``.
 
     Args:
         system: (B, d, d) symmetric positive definite.
         right: (B, d).
+        inverse: (d, d) symmetric preconditioner.
     """
-    scale = 1.0 / torch.diagonal(system, dim1=1, dim2=2)
     solution = torch.zeros_like(right)
     residual = right
-    direction = scale * residual
+    direction = torch.matmul(residual, inverse)
     energy = (residual * direction).sum(-1, keepdim=True)
     for _ in range(STEPS):
         pushed = torch.matmul(system, direction.unsqueeze(2)).squeeze(2)
@@ -63,7 +67,7 @@ def _solve(system: Tensor, right: Tensor) -> Tensor:
         step = energy / (direction * pushed).sum(-1, keepdim=True).clamp(min=1e-30)
         solution = solution + step * direction
         residual = residual - step * pushed
-        better = scale * residual
+        better = torch.matmul(residual, inverse)
         following = (residual * better).sum(-1, keepdim=True)
         direction = better + following / energy.clamp(min=1e-30) * direction
         energy = following

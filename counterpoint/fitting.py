@@ -80,7 +80,13 @@ def prepare(
     train = from_events(events, catalogue.index, user_ids=user_ids, attributes=dict(profiles))
     liked = train.matrix(len(catalogue), positive_only=True)
     popularity = np.asarray(liked.sum(0), dtype=np.float32).ravel()
-    return Fold(name, train, liked, popularity, gram(liked, catalogue.text, train, max_items=config.linear.max_items))
+    return Fold(
+        name,
+        train,
+        liked,
+        popularity,
+        gram(liked, catalogue.text, train, max_items=config.linear.max_items),
+    )
 
 
 def fit_linear(fold: Fold, part: LinearPart, config: TrainConfig) -> LinearScorer:

@@ -118,6 +118,11 @@ class RecommenderModule(nn.Module):
         """N."""
         return self.cold.n_items
 
+    @property
+    def linear_parts(self) -> list[LinearScorer]:
+        """The linear scorers."""
+        return [part for part in self.linears if isinstance(part, LinearScorer)]
+
     def parts(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Parts:
         """Return the fused (B, N0) scores and their ingredients."""
         n_scored = self.cold.n_scored
@@ -133,7 +138,7 @@ class RecommenderModule(nn.Module):
 
         how, best = self.weights.normalisation, min(TOP, n_scored)
         evidence, linear_factors, linear_weights = [], [], []
-        for share, linear in zip(self.weights.linears, self.linears, strict=True):
+        for share, linear in zip(self.weights.linears, self.linear_parts, strict=True):
             weight = linear.event_weight(age) * counted.to(age.dtype)
             standard, factor = standardise(linear(items, weight), eligible, how, best)
             evidence.append((share, standard))
@@ -203,7 +208,7 @@ class RecommenderModule(nn.Module):
         inside = torch.where(scored, winner, 0)
         tower = self.tower.contributions(parts.items, parts.pool_weights, inside)
         share = (self.weights.tower * parts.tower_factor).unsqueeze(2) * tower
-        for place, linear in enumerate(self.linears):
+        for place, linear in enumerate(self.linear_parts):
             own = linear.contributions(parts.items, parts.linear_weights[place], inside)
             factor = self.weights.linears[place] * parts.linear_factors[place]
             share = share + factor.unsqueeze(2) * own

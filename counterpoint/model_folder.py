@@ -159,9 +159,7 @@ def _read(folder: Path) -> Stored:
             "item_vocabulary": tuple(raw["item_vocabulary"]),
             "linears": tuple(Weighting.model_validate(how) for how in raw["linears"]),
             "factors": FactorSettings(**raw["factors"]) if raw["factors"] else None,
-            "fusion": FusionWeights(
-                **raw["fusion"] | {"linears": tuple(raw["fusion"]["linears"])}
-            ),
+            "fusion": FusionWeights(**raw["fusion"] | {"linears": tuple(raw["fusion"]["linears"])}),
             "encoder": raw["encoder"] and EncoderConfig.model_validate(raw["encoder"]),
         }
     )

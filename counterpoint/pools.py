@@ -14,11 +14,11 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from counterpoint.factors import FactorScorer
 from counterpoint.fusion import TOP, Normalisation, fuse, standardise
 from counterpoint.graph import OTHER_KIND, POSITIVE_KIND, TowerScorer, repeated_later
 from counterpoint.histories import Histories
 from counterpoint.linear import LinearScorer
-from counterpoint.factors import FactorScorer
 from counterpoint.model_inputs import pad
 from counterpoint.prior import PriorScorer
 from counterpoint.progress import track

@@ -205,7 +205,7 @@ class Recommender:
         old_module = self.module
         module = RecommenderModule(
             old_module.tower,
-            list(old_module.linears),
+            old_module.linear_parts,
             old_module.factors,
             old_module.prior,
             cold,

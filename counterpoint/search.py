@@ -192,8 +192,10 @@ class FusionSearch:
 
 
 def tower_name(variant: str) -> str:
+    """Name of a tower among all scorers."""
     return f"tower {variant}"
 
 
 def prior_name(half_life: float | None) -> str:
+    """Name of a prior among all scorers."""
     return f"prior {half_life}"

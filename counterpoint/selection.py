@@ -8,7 +8,7 @@ import polars as pl
 
 from counterpoint import candidates, cold_choice, fitting, holdout, splits, trainer
 from counterpoint.budget import Budget
-from counterpoint.choices import Choices, Found, start
+from counterpoint.choices import Found, start
 from counterpoint.config.train import TrainConfig
 from counterpoint.errors import DataError
 from counterpoint.fitting import Fold

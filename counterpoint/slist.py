@@ -68,6 +68,4 @@ def transitions(
         if distance:
             moved = np.full(len(first), distance * weight)
             followed = followed + sp.csr_matrix((moved, cells), shape)
-    return Transitions(
-        together.toarray().astype(np.float32), followed.toarray().astype(np.float32)
-    )
+    return Transitions(together.toarray().astype(np.float32), followed.toarray().astype(np.float32))

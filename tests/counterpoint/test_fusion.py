@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from counterpoint.fusion import FusionWeights, fuse, standardise
+from counterpoint.fusion import fuse, standardise
 
 
 @pytest.mark.parametrize("how", ["all", "top"])
@@ -36,6 +36,6 @@ def test_equal_scores_become_zero() -> None:
 
 def test_the_prior_fades_with_the_history_and_stands_alone_without_one() -> None:
     linear, tower, prior = (torch.tensor([[float(x)]] * 3) for x in (1, 10, 100))
-    weights = FusionWeights("top", linear=1.0, tower=2.0, prior=0.5)
-    out = fuse(linear, tower, prior, torch.tensor([[0.0], [1.0], [9.0]]), weights)
+    positives = torch.tensor([[0.0], [1.0], [9.0]])
+    out = fuse([(1.0, linear), (2.0, tower)], prior, positives, 0.5)
     assert out.flatten().tolist() == [100.0, 21.0 + 50.0, 21.0 + 10.0]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,23 +7,39 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterpoint import training
+from counterpoint import choices, training
+from counterpoint.choices import Found
 from counterpoint.recommender import Recommender
 from tests.counterpoint import toys
 
 EVENTS = st.lists(st.tuples(st.integers(0, 23), st.booleans()), max_size=8)
 
 
-@pytest.fixture(scope="module", params=["all", "top"])
+def every_scorer(interactions, examples, catalogue, profiles, tokens, config, train) -> Found:
+    """A choice that takes two linear parts and the factorisation, which a toy would never need."""
+    first = choices.start(config, has_text=False, train_users=300)
+    parts = choices.linear_parts(config, has_text=False)
+    both = ((parts["slist/recent"], 1.0), (parts["slist/newest"], 0.5))
+    return Found(replace(first, linears=both, factors=0.6), None, None, 0, "given")
+
+
+@pytest.fixture(scope="module", params=["all", "top", "every scorer"])
 def recommender(request, tmp_path_factory) -> Recommender:
     tables = toys.world()
     folded, drawn = toys.prepared(tables)
+    how = request.param if request.param in ("all", "top") else "top"
     config = toys.small_config(
-        fusion={"min_valid_users": 5, "normalisations": [request.param]}, cold={"boost": 0.3}
+        fusion={"linear": "slist/recent", "tower": 7.0, "normalisation": how},
+        linear={"forms": {"slist": {"share": 0.5, "l2": 5.0}}},
+        choices={"budget_seconds": 0.0},
+        cold={"boost": 0.3},
     )
-    return training.fit(
-        folded, tables.items, tables.users, drawn, config, workdir=tmp_path_factory.mktemp("w")
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "every scorer":
+            patch.setattr(training.selection, "choose", every_scorer)
+        return training.fit(
+            folded, tables.items, tables.users, drawn, config, workdir=tmp_path_factory.mktemp("w")
+        )
 
 
 def answer(
@@ -57,12 +74,24 @@ def plain_scores(recommender: Recommender, events: list[tuple[int, bool]]) -> np
     ages = {place: sum(p for _, p in events[place + 1 :]) for place, _ in liked}
     newest = {item: ages[place] for place, item in liked}
 
-    linear = np.zeros(n_items)
-    matrix = np.zeros((n_items, n_items))
-    items = module.linear.items.numpy()
-    matrix[np.ix_(items, items)] = module.linear.weights.numpy()[:-1, :-1]
-    for item, age in newest.items():
-        linear += (1 + module.linear.recency * np.exp(-age / module.linear.decay)) * matrix[item]
+    linears = []
+    for part in module.linear_parts:
+        matrix = np.zeros((n_items, n_items))
+        items, how = part.items.numpy(), part.weighting
+        matrix[np.ix_(items, items)] = part.weights.numpy()[:-1, :-1]
+        scores = np.zeros(n_items)
+        for item, age in newest.items():
+            scores += (how.base + how.recency * np.exp(-age / how.decay)) * matrix[item]
+        linears.append(scores)
+    evidence = list(zip(weights.linears, linears, strict=True))
+    if module.factors is not None:
+        table = module.factors.factors.numpy().astype(np.float64)
+        own, confidence = table[sorted(newest)], module.factors.confidence
+        system = table.T @ table + (confidence - 1) * own.T @ own
+        system += module.factors.l2 * np.eye(table.shape[1])
+        evidence.append(
+            (weights.factors, table @ np.linalg.solve(system, confidence * own.sum(0)))
+        )
 
     user = module.tower.user
     table, attention = user.history.weight.numpy(), user.attention.weight.numpy()[:, 0]
@@ -97,7 +126,8 @@ def plain_scores(recommender: Recommender, events: list[tuple[int, bool]]) -> np
         fused = prior
     else:
         fade = weights.prior * 2 / (1 + len(liked))
-        fused = weights.linear * z(linear) + weights.tower * z(tower) + fade * prior
+        evidence.append((weights.tower, tower))
+        fused = fade * prior + sum(share * z(scores) for share, scores in evidence)
     features = module.cold.features.numpy()
     mean = fused[warm].mean()
     theta = np.where(warm, fused - mean, 0) @ module.cold.ridge_map.numpy()

@@ -55,13 +55,39 @@ def test_cold_items_follow_the_users_taste(trained) -> None:
 def test_what_was_chosen_is_recorded(trained) -> None:
     report = trained.report
     assert report["validation"]["users"] == 30 and 0 <= report["validation"]["ndcg@10"] <= 1
-    grid = [record for record in report["tried"] if "tower" in record]
-    assert {(r["tower"], r["recency"]) for r in grid} == {
-        (t, r) for t in (0.5, 1.0) for r in (0.0, 2.0)
-    }
-    assert report["choices"] in [{k: v for k, v in r.items() if k != "ndcg"} for r in grid]
-    assert report["choose"]["steps"] == report["final"]["steps"] == 12
-    assert set(report["curves"]) == {"choose", "final"}
+    assert report["validation"]["ndcg@10"] >= report["validation"]["start_ndcg@10"]
+    steps = {record["step"] for record in report["tried"]}
+    assert {"start page", "linear alone", "tower, round 1", "second, round 1"} <= steps
+    for setting in ("linear", "tower", "prior"):
+        values = [r for r in report["tried"] if r["step"] == f"{setting}, round 1"]
+        assert sum(r["taken"] for r in values) == 1 and len(values) > 1
+    assert report["skipped"] == []
+    assert report["choose"]["steps"] == 12 and report["choose-longer"]["steps"] == 24
+    assert report["final"]["steps"] == (24 if report["choices"]["tower_variant"] == "longer" else 12)
+    taken = trained.settings.fusion
+    assert list(report["choices"]["linear"].values()) == list(taken.linears)
+    assert report["choices"]["tower"] == taken.tower
+
+
+def test_a_budget_of_nothing_keeps_the_start(tmp_path: Path) -> None:
+    recommender = fit(toys.world(), toys.small_config(choices={"budget_seconds": 0.0}), tmp_path)
+    report = recommender.report
+    assert report["choices"]["linear"] == {"cease/recent": 1.0} and report["tried"] == []
+    assert "choose" not in report and "budget" in report["validation"]["why"]
+
+
+def test_a_small_budget_says_what_it_skips(tmp_path: Path) -> None:
+    recommender = fit(toys.world(), toys.small_config(choices={"budget_seconds": 0.06}), tmp_path)
+    skipped = recommender.report["skipped"]
+    assert any(line.startswith("linear slist") for line in skipped)
+    assert "choose-longer" not in recommender.report or "longer" not in "".join(skipped)
+
+
+def test_an_unknown_linear_start_names_the_known_ones(tmp_path: Path) -> None:
+    config = toys.small_config(fusion={"linear": "ease/flat"})
+    with pytest.raises(ConfigError) as caught:
+        fit(toys.world(), config, tmp_path)
+    assert "'ease/flat'" in caught.value.faults[0] and "cease/recent" in caught.value.faults[0]
 
 
 def test_one_seed_gives_one_model(trained, tmp_path: Path) -> None:
@@ -84,14 +110,25 @@ def test_the_test_fold_is_not_looked_at(trained, tmp_path: Path) -> None:
     np.testing.assert_array_equal(blind.score(users), trained.score(users))
 
 
-def test_few_validation_users_fall_back(tmp_path: Path) -> None:
-    config = toys.small_config(fusion={"min_valid_users": 31, "fallback_tower_weight": 0.7})
-    recommender = fit(toys.world(), config, tmp_path)
-    assert recommender.report["choices"]["tower"] == 0.7
-    assert "fallback" in recommender.report["validation"]["why"]
-    assert (
-        "choose" not in recommender.report and recommender.report["validation"]["ndcg@10"] is None
+def test_few_validation_users_are_joined_by_every_users_last_positives(tmp_path: Path) -> None:
+    tables = toys.world()
+    folded, drawn = toys.prepared(tables)
+    few = folded.filter(
+        (pl.col(columns.FOLD) != "valid_target") | pl.col(columns.USER).is_in(["u1", "u2"])
     )
+    recommender = training.fit(
+        few, tables.items, tables.users, drawn, toys.small_config(), workdir=tmp_path
+    )
+    why = recommender.report["validation"]["why"]
+    assert "has 2 users, fewer than 5: chosen on the last positives of 25 users" in why
+    assert recommender.report["validation"]["users"] == 25
+
+
+def test_too_few_users_for_any_choice_keep_the_start(tmp_path: Path) -> None:
+    recommender = fit(toys.world(users=6), toys.small_config(), tmp_path)
+    report = recommender.report
+    assert report["validation"]["ndcg@10"] is None and "start is kept" in report["validation"]["why"]
+    assert report["choices"]["tower"] == pytest.approx(6 / 300)
 
 
 def test_a_killed_fit_continues_to_the_same_model(trained, tmp_path: Path, monkeypatch) -> None:
@@ -139,8 +176,7 @@ def test_validation_without_any_unseen_item_falls_back(tmp_path: Path) -> None:
     recommender = training.fit(
         both, tables.items, tables.users, drawn, toys.small_config(), workdir=tmp_path
     )
-    assert recommender.report["validation"]["users"] == 0
-    assert "fallback" in recommender.report["validation"]["why"]
+    assert "0 users" in recommender.report["validation"]["why"]
 
 
 @pytest.mark.parametrize("keep", ["items", "users", "neither"])
@@ -197,7 +233,7 @@ def test_any_log_gives_finite_scores_and_full_lists(tmp_path: Path, rows, minimu
     drawn = examples.plain_examples(folded, tables.users, FeaturesConfig(examples_per_user=2))
     config = toys.small_config(
         fit={"epochs": 1, "min_steps": 2, "batch_size": 4},
-        fusion={"min_valid_users": minimum},
+        choices={"min_valid_users": minimum},
     )
     recommender = training.fit(folded, tables.items, tables.users, drawn, config, workdir=tmp_path)
     users = [*logs.STRANGE_USERS, "nobody"]

@@ -75,8 +75,14 @@ def small_config(**over: object) -> TrainConfig:
             "encoder": {"model": None},
             "tower": {"dim": 8, "neighbours": 4},
             "fit": {"epochs": 4, "min_steps": 12, "batch_size": 16, "checkpoint_steps": 5},
-            "linear": {"l2": 5.0, "text_weights": [0.0], "recency": [0.0, 2.0]},
-            "fusion": {"min_valid_users": 5, "tower_weights": [0.5, 1.0]},
+            "linear": {
+                "forms": {"cease": {"l2": 5.0, "dropout": 0.3}, "slist": {"share": 0.5, "l2": 5.0}},
+                "weightings": {"recent": {"recency": 2.0}, "flat": {}},
+                "l2_steps": [0.25],
+            },
+            "fusion": {"linear": "cease/recent", "tower": 1.0, "tower_weights": [0.5, 1.0]},
+            "factors": {"dim": 4, "iterations": 3},
+            "choices": {"min_valid_users": 5, "towers": {"longer": {"steps": 2.0}}},
             "prior": {"half_lives": [None, 1.0], "shrinkage": 5.0},
             **over,
         }
