@@ -1,11 +1,14 @@
-"""Kernel-ridge extension of any scorer to items nobody has interacted with.
+"""Kernel-ridge extension of the scorers to items nobody has interacted with.
 
-A user's scores of the warm items are regressed on item features (text vector and attributes); the
-regression is read off at the features of the cold items. In its primal form this is one (N, F)
-map per model, so serving a new item needs nothing but its features:
+A user's standardised scores z_u of the warm items are regressed on item features (text vector and
+attributes); the regression is read off at the features of the cold items. In its primal form this
+is one (N, F) map per model, so serving a new item needs nothing but its features:
 
-    W = Phi_warm (Phi_warm' Phi_warm + ridge I)^-1          theta_u = (s_u - mean(s_u)) W
-    score(u, cold) = mean(s_u) + theta_u . phi_cold + boost
+    W = Phi_warm (Phi_warm' Phi_warm + ridge I)^-1          theta_u = z_u W
+    score(u, cold) = mean(s_u) + spread(s_u) (theta_u . phi_cold + boost)
+
+z_u is what the fused score and the first linear part say together, each standardised over all warm
+items: the fused score looks at the best items only, the linear part orders the others as well.
 """
 
 from collections import Counter
@@ -80,7 +83,7 @@ class ColdExtension(nn.Module):
         warm: (N0,) bool, the items the scorers know from interactions.
         ridge_map: (N0, F).
         features: (N, F) of all items; those from N0 on were added after training.
-        boost: Added to cold scores.
+        boost: Added to cold scores, in spreads of the user's warm scores.
     """
 
     warm: Tensor
@@ -112,18 +115,32 @@ class ColdExtension(nn.Module):
         self.register_buffer("column", column, persistent=False)
         self.register_buffer("tie", tie, persistent=False)
 
-    def forward(self, scores: Tensor) -> Tensor:
+    def forward(self, scores: Tensor, evidence: Tensor) -> Tensor:
         """Return (B, N) scores from (B, N0) scores whose cold columns mean nothing.
 
         Cold items without any feature score below every warm item.
+
+        Args:
+            scores: (B, N0) fused.
+            evidence: (B, N0) what is regressed on the features, on any scale.
         """
         if self.all_warm:
             return scores
-        warm = self.warm.to(scores.dtype)
-        mean = (scores * warm).sum(-1, keepdim=True) / warm.sum().clamp(min=1.0)
-        theta = torch.matmul((scores - mean) * warm, self.ridge_map)
-        predicted = mean + torch.matmul(theta, self.cold_features.T) + self.boost
+        mean, spread = moments(scores, self.warm)
+        centre, width = moments(evidence, self.warm)
+        standard = (evidence - centre) / width.clamp(min=1e-6) * self.warm.to(scores.dtype)
+        theta = torch.matmul(standard, self.ridge_map)
+        predicted = mean + spread * (torch.matmul(theta, self.cold_features.T) + self.boost)
         lowest = torch.where(self.warm, scores, torch.inf).amin(-1, keepdim=True)
         lowest = torch.where(torch.isfinite(lowest), lowest, 0.0) - 1.0
         found = torch.cat([scores, predicted, lowest], dim=-1).index_select(1, self.column)
         return found - self.tie
+
+
+def moments(scores: Tensor, warm: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the (B, 1) mean and spread of (B, N0) scores over the warm items."""
+    inside = warm.to(scores.dtype)
+    count = inside.sum().clamp(min=1.0)
+    mean = (scores * inside).sum(-1, keepdim=True) / count
+    deviation = (scores - mean) * inside
+    return mean, ((deviation * deviation).sum(-1, keepdim=True) / count).sqrt()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from counterpoint import fitting
+from counterpoint.cold import moments
 from counterpoint.config.train import TrainConfig
 from counterpoint.fitting import Fold
 from counterpoint.graph import RecommenderModule
@@ -60,11 +61,11 @@ def choose(
     extension = fitting.extension(left, catalogue, 0.0, config)
     with torch.inference_mode():
         for chunk in sample.chunks("Choose the boost of cold items"):
-            fused = module.parts(chunk.history, chunk.age, chunk.kind, chunk.profile).fused
-            base = extension(fused)
-            is_new = torch.from_numpy(~left.warm)
+            parts = module.parts(chunk.history, chunk.age, chunk.kind, chunk.profile)
+            base = extension(parts.fused, parts.evidence)
+            _, spread = moments(parts.fused, extension.warm)
             for boost in found:
-                scores = torch.where(is_new, base + boost, base)
+                scores = torch.where(extension.warm, base, base + boost * spread)
                 judged = [
                     ndcg(scores, chunk.eligible, chunk.targets & kind) for kind in (~cold, cold)
                 ]

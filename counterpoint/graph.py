@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from counterpoint.cold import ColdExtension
+from counterpoint.cold import ColdExtension, moments
 from counterpoint.factors import FactorScorer
 from counterpoint.fusion import TOP, FusionWeights, fuse, standardise
 from counterpoint.linear import LinearScorer
@@ -73,6 +73,7 @@ class Parts(NamedTuple):
     """The scorers of one user batch, standardised, and what explains them."""
 
     fused: Tensor
+    evidence: Tensor
     linear_factors: list[Tensor]
     tower_factor: Tensor
     pool_weights: Tensor
@@ -137,10 +138,11 @@ class RecommenderModule(nn.Module):
         eligible = self.cold.warm & ~seen
 
         how, best = self.weights.normalisation, min(TOP, n_scored)
-        evidence, linear_factors, linear_weights = [], [], []
+        evidence, linear_factors, linear_weights, raw = [], [], [], []
         for share, linear in zip(self.weights.linears, self.linear_parts, strict=True):
             weight = linear.event_weight(age) * counted.to(age.dtype)
-            standard, factor = standardise(linear(items, weight), eligible, how, best)
+            raw.append(linear(items, weight))
+            standard, factor = standardise(raw[-1], eligible, how, best)
             evidence.append((share, standard))
             linear_factors.append(factor)
             linear_weights.append(weight)
@@ -155,12 +157,28 @@ class RecommenderModule(nn.Module):
         positives = positive.to(age.dtype).sum(-1, keepdim=True)
         fused = fuse(evidence, prior, positives, self.weights.prior)
         return Parts(
-            fused, linear_factors, tower_factor, pool_weights, linear_weights, items, counted
+            fused,
+            self._evidence(fused, raw),
+            linear_factors,
+            tower_factor,
+            pool_weights,
+            linear_weights,
+            items,
+            counted,
         )
+
+    def _evidence(self, fused: Tensor, linears: Sequence[Tensor]) -> Tensor:
+        """(B, N0) what the scores of cold items are predicted from, see cold.py."""
+        total = torch.zeros_like(fused)
+        for scores in (fused, *linears[:1]):
+            mean, spread = moments(scores, self.cold.warm)
+            total = total + (scores - mean) / spread.clamp(min=1e-6)
+        return total
 
     def scores(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Tensor:
         """Return (B, N) scores of all items, nothing excluded."""
-        return self.cold(self.parts(history, age, kind, profile).fused)
+        parts = self.parts(history, age, kind, profile)
+        return self.cold(parts.fused, parts.evidence)
 
     def forward(
         self,
@@ -191,7 +209,7 @@ class RecommenderModule(nn.Module):
         history, kind = (_pad(x, REASONS) for x in (history, history_kind))
         age = _pad(history_age, REASONS)
         parts = self.parts(history, age, kind, profile)
-        scores = self.cold(parts.fused)
+        scores = self.cold(parts.fused, parts.evidence)
 
         banned = torch.cat([history, exclude], dim=1)
         ranked = torch.where(_marked(banned, self.n_items), -torch.inf, scores)

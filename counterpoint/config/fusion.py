@@ -68,5 +68,5 @@ class ChoiceConfig(Section):
     max_cold_loss: float = Field(default=0.02, ge=0, lt=1)
     """Share of NDCG@10 on warm items that recommending cold items may cost."""
 
-    cold_boosts: tuple[float, ...] = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
-    """Grid of the boost of cold items, in standard deviations of a scorer."""
+    cold_boosts: tuple[float, ...] = (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+    """Grid of the boost of cold items, in standard deviations of the user's scores."""

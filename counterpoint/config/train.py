@@ -94,9 +94,9 @@ class ColdConfig(Section):
     attribute_weight: float = Field(default=0.5, ge=0)
     """Weight of shared attributes beside the text in the kernel."""
 
-    boost: float = 0.5
+    boost: float = 0.0
     """Start of the choice: added to the scores of items without interactions, in standard
-    deviations of a scorer."""
+    deviations of the user's scores."""
 
     max_attributes: int = Field(default=512, ge=0)
     """Only the most frequent item attributes are used."""

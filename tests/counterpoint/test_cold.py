@@ -24,12 +24,15 @@ def extension(warm: np.ndarray, features: np.ndarray, boost: float = 0.0) -> Col
 def test_cold_scores_are_the_kernel_ridge_regression_of_the_warm_ones() -> None:
     features, warm = unit(9, 4), np.array([True] * 7 + [False] * 2)
     scores = RNG.standard_normal((3, 9)).astype(np.float32)
-    out = extension(warm, features, boost=0.5)(torch.from_numpy(scores)).numpy()
+    evidence = RNG.standard_normal((3, 9)).astype(np.float32)
+    cold = extension(warm, features, boost=0.5)
+    out = cold(torch.from_numpy(scores), torch.from_numpy(evidence)).numpy()
     np.testing.assert_array_equal(out[:, :7], scores[:, :7])
-    kernel = features @ features.T
-    mean = scores[:, :7].mean(1, keepdims=True)
-    dual = np.linalg.solve(kernel[:7, :7] + 2.0 * np.eye(7), (scores[:, :7] - mean).T)
-    expected = mean + (kernel[7:, :7] @ dual).T + 0.5 - [0, TIE / 1001]
+    kernel, told = features @ features.T, evidence[:, :7]
+    standard = (told - told.mean(1, keepdims=True)) / told.std(1, keepdims=True)
+    dual = np.linalg.solve(kernel[:7, :7] + 2.0 * np.eye(7), standard.T)
+    mean, spread = scores[:, :7].mean(1, keepdims=True), scores[:, :7].std(1, keepdims=True)
+    expected = mean + spread * ((kernel[7:, :7] @ dual).T + 0.5) - [0, TIE / 1001]
     np.testing.assert_allclose(out[:, 7:], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -38,7 +41,7 @@ def test_an_item_nothing_is_known_about_scores_below_every_warm_item() -> None:
     features[4] = 0
     warm = np.array([True, True, True, False, False])
     scores = torch.from_numpy(RNG.standard_normal((2, 5)).astype(np.float32))
-    out = extension(warm, features)(scores)
+    out = extension(warm, features)(scores, scores)
     assert torch.isfinite(out).all()
     assert (out[:, 4] < out[:, :3].min(1).values).all()
 
@@ -46,22 +49,22 @@ def test_an_item_nothing_is_known_about_scores_below_every_warm_item() -> None:
 def test_items_added_later_are_appended() -> None:
     features, warm = unit(6, 4), np.array([True, True, False, True])
     scores = torch.from_numpy(RNG.standard_normal((2, 4)).astype(np.float32))
-    out = extension(warm, features)(scores)
+    out = extension(warm, features)(scores, scores)
     assert out.shape == (2, 6)
     torch.testing.assert_close(out[:, [0, 1, 3]], scores[:, [0, 1, 3]])
-    before = extension(warm, features[:4])(scores)
+    before = extension(warm, features[:4])(scores, scores)
     torch.testing.assert_close(out[:, :4], before)
 
 
 def test_no_two_cold_items_tie() -> None:
     features = np.repeat(unit(1, 4), 6, axis=0)
     features[4:] = 0
-    out = extension(np.array([True, True]), features)(torch.zeros(1, 2))
+    out = extension(np.array([True, True]), features)(torch.zeros(1, 2), torch.zeros(1, 2))
     assert out[0, 2:].unique().numel() == 4
 
 
 def test_no_warm_item_leaves_finite_scores() -> None:
-    out = extension(np.array([False, False]), unit(2, 3))(torch.zeros(1, 2))
+    out = extension(np.array([False, False]), unit(2, 3))(torch.zeros(1, 2), torch.zeros(1, 2))
     assert torch.isfinite(out).all()
 
 

@@ -129,9 +129,11 @@ def plain_scores(recommender: Recommender, events: list[tuple[int, bool]]) -> np
         evidence.append((weights.tower, tower))
         fused = fade * prior + sum(share * z(scores) for share, scores in evidence)
     features = module.cold.features.numpy()
-    mean = fused[warm].mean()
-    theta = np.where(warm, fused - mean, 0) @ module.cold.ridge_map.numpy()
-    cold = mean + features @ theta + module.cold.boost - module.cold.tie.numpy()
+    told = [(s - s[warm].mean()) / max(s[warm].std(), 1e-6) for s in (fused, linears[0])]
+    both = sum(told) / max(np.std(sum(told)[warm]), 1e-6)
+    theta = np.where(warm, both, 0) @ module.cold.ridge_map.numpy()
+    cold = fused[warm].mean() + fused[warm].std() * (features @ theta + module.cold.boost)
+    cold = cold - module.cold.tie.numpy()
     return np.where(warm, fused, cold)
 
 
