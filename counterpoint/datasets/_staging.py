@@ -199,6 +199,8 @@ def reader(text: Text, **options: object) -> str:
         "auto_detect": False,
         "store_rejects": True,
         "max_line_size": MAX_LINE_BYTES,
+        # DuckDB would take sixteen lines of the largest size, most of its memory for nothing.
+        "buffer_size": 2 * MAX_LINE_BYTES,
         "compression": "gzip" if packed else "none",
         **options,
     }
