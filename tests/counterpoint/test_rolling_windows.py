@@ -1,3 +1,5 @@
+import itertools
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -27,7 +29,7 @@ def test_windows_follow_each_other_and_nothing_later_is_known(log, count):
         judged = window.filter(pl.col(columns.FOLD).str.starts_with("test"))
         spans.append((judged[columns.TIMESTAMP].min(), window[columns.TIMESTAMP].max()))
         assert splits.fit_events(window, "final")[columns.TIMESTAMP].max() < spans[-1][0]
-    for (_, last), (first, _) in zip(spans, spans[1:], strict=False):
+    for (_, last), (first, _) in itertools.pairwise(spans):
         assert last < first
 
 
