@@ -78,9 +78,9 @@ def decide(evaluation: Mapping[str, Any], config: GateConfig) -> Decision:
     their condition: the candidate is held.
 
     A slice is *not judged* if it has too few users, or if its interval is wider than its margin, so
-    that even an equal model would fail; a loss that the interval shows for certain fails anyway.
-    All conditions must hold at once, so that many slices make promotion by chance less likely, not
-    more: the non-inferiority intervals need no correction.
+    that even an equal model would fail; a loss that stands the correction for the number of slices
+    fails anyway. All conditions must hold at once, so that many slices make promotion by chance
+    less likely, not more: the non-inferiority intervals need no correction.
     """
     metric = evaluation["primary"]
     reasons = [_enough_users(evaluation, config), _finite(evaluation, metric)]
@@ -209,7 +209,9 @@ def _not_worse_on(
     figures = f"{figures} ({margin:.1%} of {value:.4f})."
     if advantage.low >= -allowed:
         return Reason(condition, True, figures, slice=name)
-    if advantage.high < 0 or advantage.reach <= allowed:
+    p = advantage.p_corrected
+    lost = advantage.high < 0 and p is not None and p <= 1 - evaluation["confidence"]
+    if lost or advantage.reach <= allowed:
         return Reason(condition, False, figures, slice=name)
     needed = _needed(part["users"], advantage, allowed)
     return unjudged(f"{figures} The interval is too wide to tell{needed}.")

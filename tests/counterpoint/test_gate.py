@@ -146,6 +146,14 @@ def test_a_slice_is_held_against_its_margin(bounds, status):
     assert decision.promote is (status != "failed")
 
 
+def test_a_loss_that_many_slices_explain_is_none():
+    evaluation = with_slices(("tail_items", 100, 0.2, -0.03, -0.059, -0.001))
+    found = evaluation["slices"][0]["comparisons"]["champion"]
+    assert decide(evaluation, SLICES).reasons[-1].status == "failed"
+    found["p_corrected"] = 0.3
+    assert decide(evaluation, SLICES).reasons[-1].status == "not judged"
+
+
 def test_slices_that_cannot_be_judged_hold_only_if_told_to():
     evaluation = with_slices(
         ("cold_users", 0, None),
