@@ -91,7 +91,13 @@ def decide(evaluation: Mapping[str, Any], config: GateConfig) -> Decision:
         reasons.append(Reason("not worse than the champion", True, none_yet))
         return Decision(tuple(reasons))
     reasons.append(_not_worse(evaluation, metric, config.champion_margin))
-    reasons += [_not_worse_on(part, evaluation, config) for part in evaluation.get("slices", ())]
+    parts = evaluation.get("slices", ())
+    reasons += [_not_worse_on(part, evaluation, config) for part in parts]
+    known = [part["name"] for part in parts]
+    for name in sorted(set(config.slice_margins) - set(known)):
+        none = f"gate.slice_margins names no evaluated slice ({', '.join(known) or 'none'})."
+        allowed = config.unjudged_slices == "allow"
+        reasons.append(Reason(f"not worse on {name}", allowed, none, False, name))
     return Decision(tuple(reasons))
 
 

@@ -181,6 +181,15 @@ def test_a_margin_of_one_slice():
     assert failed(evaluation, config) == ["not worse on head_items"]
 
 
+def test_a_margin_of_an_unknown_slice_is_not_passed_over():
+    evaluation = with_slices(("head_items", 90, 0.2, 0.0, -0.01, 0.01))
+    config = SLICES.model_copy(update={"slice_margins": {"haed_items": 0.15}})
+    reason = decide(evaluation, config).reasons[-1]
+    assert (reason.slice, reason.status) == ("haed_items", "not judged")
+    assert "(head_items)" in reason.detail
+    assert failed(evaluation, config.model_copy(update={"unjudged_slices": "hold"}))
+
+
 def test_slices_do_not_count_without_a_champion():
     evaluation = copy.deepcopy(GOOD) | {"slices": with_slices(("tail_items", 0, None))["slices"]}
     assert len(decide(evaluation, GateConfig()).reasons) == 5
