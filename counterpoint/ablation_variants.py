@@ -16,6 +16,9 @@ from counterpoint.errors import ConfigError
 
 DEFAULT = "default"
 
+WITHHOLDING = ("cold_items", "warm_and_cold")
+"""Split protocols with new items in the test."""
+
 SETTING = re.compile(r",(?=\s*[a-z_]+(?:\.[a-z0-9_]+)+=)")
 """A comma between two settings, not one inside a value such as ``[1.2, 10]``."""
 
@@ -75,31 +78,54 @@ PARTS: tuple[Variant, ...] = (
         "graph",
         {"train.tower.smoothing": 0.0, "train.tower.neighbours": 0},
     ),
+    Variant("with a LightGCN graph", "graph", {"train.tower.graph": "lightgcn"}),
+    Variant("with similar users", "graph", {"train.tower.user_smoothing": 0.3}),
+    Variant(
+        "with a fixed temperature", "temperature", {"train.tower.temperature_schedule": "fixed"}
+    ),
     Variant(
         "without prior",
         "prior",
         {"train.prior.weights": [0.0], "train.prior.fallback_weight": 0.0},
     ),
+    Variant("cold items by text alone", "cold", {"train.cold.max_attributes": 0}, WITHHOLDING),
+    Variant(
+        "without cold extension",
+        "cold",
+        {"train.encoder.model": None, "train.cold.max_attributes": 0},
+        WITHHOLDING,
+    ),
 )
-"""The parts of the default model, each switched off. A renamed setting is corrected here alone."""
+"""The parts of the default model, each switched off or over. A renamed setting is corrected here
+alone."""
 
 
 def declared(settings: Config) -> list[Variant]:
-    """The whole grid: the default, every objective on or off, every part off.
+    """The whole grid: the default, every objective on or off, all at once, every part off.
 
     A plugin of counterpoint/objectives appears by itself: on, beside those of the default; those
     of the default go off one at a time, as long as one is left to train by.
     """
+    return [Variant(DEFAULT, "all"), *_objectives(settings), *PARTS]
+
+
+def _objectives(settings: Config) -> list[Variant]:
     chosen = settings.train.objectives
-    variants = [Variant(DEFAULT, "all")]
-    for name in plugins.names("counterpoint.objectives"):
+    known = plugins.names("counterpoint.objectives")
+    table = "train.objectives"
+    variants = []
+    for name in known:
         if name not in chosen:
-            on = {"train.objectives": {**chosen, name: {}}}
-            variants.append(Variant(f"with {name}", "objectives", on))
+            variants.append(Variant(f"with {name}", "objectives", {table: {**chosen, name: {}}}))
         elif len(chosen) > 1:
             left = {other: options for other, options in chosen.items() if other != name}
-            variants.append(Variant(f"without {name}", "objectives", {"train.objectives": left}))
-    return [*variants, *PARTS]
+            variants.append(Variant(f"without {name}", "objectives", {table: left}))
+    everything = {**chosen, **{name: {} for name in known if name not in chosen}}
+    for weights in ("uncertainty", "gradient"):
+        if len(everything) > 1:
+            overrides = {table: everything, "train.fit.task_weights": weights}
+            variants.append(Variant(f"all objectives, {weights} weights", "objectives", overrides))
+    return variants
 
 
 def parse(text: str) -> Variant:

@@ -70,7 +70,8 @@ def warm_and_cold(
     loss = compare(sign * (without - with_cold)[:, None], **sampling)
     base = float(np.nanmean(without))
     bounds = {"mean": loss.mean[0], "low": loss.low[0], "high": loss.high[0]}
-    listed = judged.ranking.top[judged.ranking.filled]
+    shown = judged.ranking.at(config.k)
+    listed = shown.top[shown.filled]
     return {
         "cold_candidates": int((~warm & allowed).sum()),
         "cold_targets": int(cuts["cold"].targets.nnz),

@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from counterpoint import evaluation_figures as figures
 from counterpoint.comparison import CHAMPION, MODEL
 from counterpoint.gate import Decision
 from counterpoint.page_style import HEAD
@@ -20,7 +21,7 @@ PAGE = """<!doctype html>
  Every condition must hold. An advantage is the candidate's mean over the same users, with its
  {{ "%.0f" | format(100 * e.confidence) }}% paired bootstrap interval.</p>
 {% for title, note, reasons in groups if reasons %}<h2>{{ title }}</h2>
-{% if note %}<p>{{ note }}</p>{% endif %}
+{% if note %}<p>{{ note }}</p>{{ slices_svg }}{% endif %}
 <div class="scroll"><table><tr><th class="name"><th class="name">condition
 <th class="name">figures</tr>
 {% for r in reasons %}
@@ -69,6 +70,13 @@ def page(decision: Decision, evaluation: Mapping[str, Any], settings: Mapping[st
                     on_slices,
                 ),
             ],
+            slices_svg=Markup(
+                figures.slice_advantages(
+                    evaluation, {r.slice: r.status for r in on_slices if r.slice is not None}
+                )
+            )
+            if on_slices
+            else "",
             mark={"passed": "✓", "failed": "✗", "not judged": "–"},
             colour={"passed": "better", "failed": "worse", "not judged": "note"},
             settings=yaml.safe_dump(dict(settings), sort_keys=False),

@@ -12,6 +12,9 @@ from counterpoint.comparison import CHAMPION, MODEL
 
 BETTER, WORSE, UNSURE, NEUTRAL = "#12723f", "#b3261e", "#6b7686", "#3467c4"
 
+WIDEST = 100.0
+"""Percent at which the slices' intervals are cut off: tiny values make huge relative ones."""
+
 
 def methods(evaluation: Mapping[str, Any], names: Sequence[str]) -> str:
     """Bars of the primary metric of each method, with intervals."""
@@ -42,6 +45,39 @@ def advantages(evaluation: Mapping[str, Any], names: Sequence[str]) -> str:
     axes.axvline(0, color="#1c2430", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [f"over {name}" for name, _ in reversed(rows)])
     axes.set_xlabel(f"difference in {metric}@{evaluation['k']}, same users")
+    return _svg(figure)
+
+
+def slice_advantages(evaluation: Mapping[str, Any], statuses: Mapping[str, str]) -> str:
+    """Forest plot: advantage over the champion on each judged slice, in percent of its value.
+
+    Args:
+        evaluation: The content of ``evaluation.json``.
+        statuses: Slice -> ``passed``, ``failed`` or ``not judged``; the others are left out.
+
+    Returns:
+        SVG; empty where no slice can be drawn.
+    """
+    sign = 1 if evaluation["metrics"][evaluation["primary"]]["greater_is_better"] else -1
+    rows = []
+    for part in evaluation["slices"]:
+        found = part.get("comparisons", {}).get(CHAMPION)
+        value = part.get("methods", {}).get(CHAMPION)
+        if part["name"] in statuses and found and found["low"] is not None and value:
+            percent = {n: sign * 100 * found[n] / abs(value) for n in ("low", "mean", "high")}
+            rows.append((part["name"], percent, statuses[part["name"]]))
+    if not rows:
+        return ""
+    figure, axes = _axes(len(rows))
+    colours = {"passed": BETTER, "failed": WORSE}
+    for place, (_, percent, status) in enumerate(reversed(rows)):
+        _whisker(axes, place, percent, colours.get(status, UNSURE))
+        axes.plot(percent["mean"], place, "o", color=colours.get(status, UNSURE))
+    axes.axvline(0, color="#1c2430", linewidth=0.8)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -WIDEST), min(high, WIDEST))
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in reversed(rows)])
+    axes.set_xlabel(f"advantage over the champion, % of its {evaluation['primary']} there")
     return _svg(figure)
 
 

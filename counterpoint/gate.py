@@ -58,6 +58,11 @@ class _Advantage:
     high: float
     p_corrected: float | None
 
+    @property
+    def reach(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
     def __str__(self) -> str:
         return f"{self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
 
@@ -73,9 +78,9 @@ def decide(evaluation: Mapping[str, Any], config: GateConfig) -> Decision:
     their condition: the candidate is held.
 
     A slice is *not judged* if it has too few users, or if its interval is wider than its margin, so
-    that even an equal model would fail; a loss that the interval shows for certain fails anyway.
-    All conditions must hold at once, so that many slices make promotion by chance less likely, not
-    more: the non-inferiority intervals need no correction.
+    that even an equal model would fail; a loss that stands the correction for the number of slices
+    fails anyway. All conditions must hold at once, so that many slices make promotion by chance
+    less likely, not more: the non-inferiority intervals need no correction.
     """
     metric = evaluation["primary"]
     reasons = [_enough_users(evaluation, config), _finite(evaluation, metric)]
@@ -86,7 +91,13 @@ def decide(evaluation: Mapping[str, Any], config: GateConfig) -> Decision:
         reasons.append(Reason("not worse than the champion", True, none_yet))
         return Decision(tuple(reasons))
     reasons.append(_not_worse(evaluation, metric, config.champion_margin))
-    reasons += [_not_worse_on(part, evaluation, config) for part in evaluation.get("slices", ())]
+    parts = evaluation.get("slices", ())
+    reasons += [_not_worse_on(part, evaluation, config) for part in parts]
+    known = [part["name"] for part in parts]
+    for name in sorted(set(config.slice_margins) - set(known)):
+        none = f"gate.slice_margins names no evaluated slice ({', '.join(known) or 'none'})."
+        allowed = config.unjudged_slices == "allow"
+        reasons.append(Reason(f"not worse on {name}", allowed, none, False, name))
     return Decision(tuple(reasons))
 
 
@@ -151,8 +162,8 @@ def _new_items(evaluation: Mapping[str, Any], config: GateConfig) -> list[Reason
         Reason(
             condition,
             kept,
-            f"With {found['cold_candidates']} items among the candidates that nobody liked before, "
-            f"{evaluation['primary']} on all other targets changes by {-loss:+.1%}; a loss of "
+            f"{found['cold_candidates']} candidates were liked by nobody before. They cost "
+            f"{max(loss, 0.0):.1%} of the {evaluation['primary']} on all other targets; at most "
             f"{config.max_warm_loss:.1%} is allowed.{advice}",
         )
     ]
@@ -165,11 +176,19 @@ def _not_worse(evaluation: Mapping[str, Any], metric: str, margin: float) -> Rea
     if advantage is None or value is None:
         return Reason(condition, False, f"The difference in {metric} could not be computed.")
     allowed = margin * abs(value)
+    kept = advantage.low >= -allowed
+    advice = ""
+    if not kept and advantage.high >= 0:
+        needed = _needed(evaluation["users"], advantage, allowed)
+        advice = (
+            f" The interval is too wide to tell{needed}: use more data, a larger "
+            "features.split.test_fraction or gate.champion_margin."
+        )
     return Reason(
         condition,
-        advantage.low >= -allowed,
+        kept,
         f"Advantage in {metric} {advantage}; the interval may reach down to {-allowed:+.4f} "
-        f"({margin:.1%} of {value:.4f}).",
+        f"({margin:.1%} of {value:.4f}).{advice}",
     )
 
 
@@ -196,13 +215,19 @@ def _not_worse_on(
     figures = f"{figures} ({margin:.1%} of {value:.4f})."
     if advantage.low >= -allowed:
         return Reason(condition, True, figures, slice=name)
-    reach = (advantage.high - advantage.low) / 2
-    if advantage.high < 0 or reach <= allowed:
+    p = advantage.p_corrected
+    lost = advantage.high < 0 and p is not None and p <= 1 - evaluation["confidence"]
+    if lost or advantage.reach <= allowed:
         return Reason(condition, False, figures, slice=name)
-    if not allowed:
-        return unjudged(f"{figures} The champion's value leaves no room for a margin.")
-    needed = round(part["users"] * (reach / allowed) ** 2)
-    return unjudged(f"{figures} Too wide to tell: about {needed:,} users would be needed.")
+    needed = _needed(part["users"], advantage, allowed)
+    return unjudged(f"{figures} The interval is too wide to tell{needed}.")
+
+
+def _needed(users: int, advantage: _Advantage, allowed: float) -> str:
+    """With how many users the interval would be as narrow as the margin."""
+    if not allowed or advantage.reach <= allowed:
+        return ""
+    return f" (about {users * (advantage.reach / allowed) ** 2:,.0f} users would be needed)"
 
 
 def _advantage(found: Mapping[str, Any], evaluation: Mapping[str, Any]) -> _Advantage | None:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from counterpoint.batches import Batch
 from counterpoint.landmarks import Landmarks
+from counterpoint.precision import at_least_single
 from counterpoint.propagation import HopWeights, propagate
 
 
@@ -95,7 +96,7 @@ class UserTower(nn.Module):
         """
         liked = positive.to(age.dtype)
         # Bounded, so that the exponential cannot overflow: no running maximum is needed.
-        attention = torch.exp(4.0 * torch.tanh(self.attention(items).squeeze(-1).float()))
+        attention = torch.exp(4.0 * torch.tanh(at_least_single(self.attention(items).squeeze(-1))))
         pools = [attention * liked]
         # The newest positive has age 0 and thus weight 1: the sum never underflows.
         pools += [torch.exp(-age / decay) * liked for decay in self.decays]

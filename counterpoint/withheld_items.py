@@ -28,6 +28,11 @@ UNUSED: Final = "unused"
 Assign = Callable[[pl.DataFrame, SplitConfig], pl.DataFrame]
 
 
+def withholds(split: SplitConfig) -> bool:
+    """Whether the split withholds items: without a test fold there is nothing to judge them by."""
+    return split.protocol in PROTOCOLS and split.test_fraction > 0
+
+
 def withheld(interactions: pl.DataFrame, split: SplitConfig) -> pl.Series:
     """Draw ``cold_share`` of the items that occur in the interactions, at least one.
 
@@ -53,7 +58,7 @@ def assign(interactions: pl.DataFrame, split: SplitConfig, within: Assign) -> pl
         split: One of PROTOCOLS. Without a test fold nothing is withheld.
         within: Splits by ``split.within``.
     """
-    if not split.test_fraction:
+    if not withholds(split):
         return within(interactions, split)
     held = pl.col(columns.ITEM).is_in(withheld(interactions, split).implode())
     marked = interactions.with_columns(held.alias(columns.HELD_OUT))

@@ -18,7 +18,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 import counterpoint.feature_tables
-from counterpoint import artifacts, tables
+from counterpoint import artifacts, tables, withheld_items
 from counterpoint.config import FeaturesConfig
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ LOCKS: Final = ".locks"
 def version(config: FeaturesConfig, validated: Path, store_config: Path) -> str:
     """Name the data version: equal names mean equal feature tables and equal definitions."""
     digest = hashlib.sha256(f"{config.history_length} {config.split.seed}".encode())
+    if withheld_items.withholds(config.split):
+        digest.update(f"{config.split.cold_share} {config.split.item_seed}".encode())
     data = [validated / name for name in (artifacts.INTERACTIONS, artifacts.ITEMS, artifacts.USERS)]
     code = [Path(counterpoint.feature_tables.__file__), *Path(__file__).parent.glob("*.py")]
     for file in (*data, *sorted(code), store_config):

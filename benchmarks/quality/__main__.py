@@ -11,17 +11,19 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 # One thread is fastest on a shared small machine, and makes CPU seconds comparable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.quality import chart, page, table
+from benchmarks.quality.demands import check
 from benchmarks.quality.plan import PROTOCOLS, Plan, known_baselines, splits
 from benchmarks.quality.runs import METRICS, prepare
 from counterpoint import config as configuration
 from counterpoint import tables
 from counterpoint.config import Config
-from counterpoint.errors import CounterpointError
+from counterpoint.errors import CounterpointError, QualityError
 from counterpoint.isolation import isolated
 from counterpoint.trial_data import TrialData
 from counterpoint.trial_store import TrialStore
@@ -93,7 +95,12 @@ def measure(given: argparse.Namespace) -> int:
             text = page.markdown(results, facts)
             (given.results / f"{name}.md").write_text(text, "utf-8")
     print(text)
-    return 0
+    return QualityError.exit_code if given.check and _missed(results, facts) else 0
+
+
+def _missed(results: list[dict[str, Any]], facts: dict[str, Any]) -> bool:
+    lines = [c for r in results for c in check(r, movielens_100k=facts["movielens_100k"])]
+    return any(not line.met and not line.aim for line in lines)
 
 
 def _measured(settings: Config) -> Config:
@@ -120,6 +127,7 @@ def _arguments() -> argparse.Namespace:
     add("--no-model", action="store_true", help="baselines alone")
     add("--no-demo", action="store_true", help="without the smaller budget of the demo")
     add("--quick", action="store_true", help="one seed, one protocol, few baselines: < 2 minutes")
+    add("--check", action="store_true", help="exit status 5 if a demanded figure is missed")
     add("--resume", action="store_true", help="reuse the finished trials of earlier runs")
     add("--set", nargs="*", default=[], help="train.key=value overrides")
     add("--work", type=Path, default=Path("var/benchmarks/quality"), help="tables and trials")

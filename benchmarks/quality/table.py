@@ -65,14 +65,10 @@ def _method(parts: Sequence[Sequence[Trial]]) -> dict[str, Any]:
     values["ndcg_std"] = float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None
     values["cpu_seconds"] = float(np.mean([trial.cpu_seconds for trial in flat]))
     values["peak_mb"] = float(np.max([trial.peak_mb for trial in flat]))
-    chosen = [t.report["choices_cpu_seconds"] for t in flat if "choices_cpu_seconds" in t.report]
-    values["choices_cpu_seconds"] = float(np.max(chosen)) if chosen else None
-    fits = [
-        t.cpu_seconds - t.report["choices_cpu_seconds"]
-        for t in flat
-        if "choices_cpu_seconds" in t.report
-    ]
-    values["fit_cpu_seconds"] = float(np.max(fits)) if fits else None
+    for part in ("choose", "final"):
+        name = f"{part}_cpu_seconds"
+        spent = [trial.report[name] for trial in flat if name in trial.report]
+        values[name] = float(np.max(spent)) if spent else None
     mixed = [trial.report[MIXED] for trial in flat if trial.report.get(MIXED)]
     if mixed:
         values[MIXED] = {

@@ -89,9 +89,10 @@ def load(files: Iterable[Path] = (), overrides: Sequence[str] = ()) -> Config:
             faults.append(f"Override {override!r} must look like section.key=value.")
             continue
         node: Any = yaml.safe_load(value) if value else value
-        for part in reversed(key.split(".")):
+        parts = key.split(".")
+        for part in reversed(parts):
             node = {part: node}
-        tree = merge(tree, node)
+        tree = merge(merge(tree, _table_defaults(parts, tree)), node)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -100,6 +101,28 @@ def load(files: Iterable[Path] = (), overrides: Sequence[str] = ()) -> Config:
     if faults:
         raise ConfigError(faults)
     return config
+
+
+def _table_defaults(parts: Sequence[str], tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the default of the table of plugins an override reaches into, if none is given yet.
+
+    So ``train.objectives.two_view.weight=0.1`` adds to the table, while a table that is given as a
+    whole replaces it.
+    """
+    section: Any = Config
+    given: Any = tree
+    for depth, part in enumerate(parts[:-1]):
+        field = getattr(section, "model_fields", {}).get(part)
+        given = given.get(part) if isinstance(given, dict) else None
+        if field is None:
+            return {}
+        if isinstance(field.default, dict):
+            node: Any = {} if given is not None else field.default
+            for above in reversed(parts[: depth + 1]):
+                node = {above: node}
+            return dict(node)
+        section = field.annotation
+    return {}
 
 
 def _explain(error: ValidationError, tree: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ class IngestConfig(Section):
     """Source of the data set."""
 
     dataset: str = "movielens"
-    """Plugin of counterpoint/datasets: ``movielens``, ``tables``, …"""
+    """Plugin of counterpoint/datasets: ``movielens``, ``amazon``, ``tables``, …"""
 
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the plugin, checked by its own ``Config``: paths, column map, positives."""

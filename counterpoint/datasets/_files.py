@@ -1,6 +1,7 @@
 """CSV, JSON-lines and Parquet files as lazy tables; lines that cannot be parsed are kept apart."""
 
 import codecs
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,13 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from counterpoint.config.base import Section
+from counterpoint.datasets._json_lines import BAD, stage_lines
 from counterpoint.datasets._staging import (
     REJECTED,
     MixedLineEndsError,
     decode,
     head,
     stage_csv,
-    stage_lines,
 )
 from counterpoint.errors import DataError
 
@@ -105,13 +106,26 @@ def scan(config: FileConfig, *, folder: Path, staging: Path) -> RawTable:
                 f"{path.name} has the columns {', '.join(part.columns)} but {paths[0].name} has "
                 f"{', '.join(first.columns)}. Files of one table must have equal columns."
             )
-    return RawTable(
+    table = RawTable(
         first.label if len(parts) == 1 else f"{first.label} … {parts[-1].label}",
         first.columns,
         pl.concat([part.rows for part in parts], how="vertical_relaxed"),
         pl.concat([part.rejected for part in parts]),
         first.json,
     )
+    return _without_empty(table) if config.keep and first.json else table
+
+
+def _without_empty(table: RawTable) -> RawTable:
+    """Drop the asked-for keys that no object has."""
+    filled = table.rows.select(pl.all().is_not_null().any()).collect(engine="streaming")
+    columns = [name for name in table.columns if filled[name].item()]
+    if not columns:
+        raise DataError(
+            f"{table.label} holds no JSON object with any of {', '.join(table.columns)}; write one "
+            "JSON object per line and correct `keep`."
+        )
+    return dataclasses.replace(table, columns=columns, rows=table.rows.select(columns))
 
 
 def _expand(config: FileConfig, folder: Path) -> list[Path]:
@@ -183,5 +197,8 @@ def _scan_one(path: Path, config: FileConfig, stage: Path) -> RawTable:
         except MixedLineEndsError:
             text = decode(path, config.encoding, copy=copy, unify=True)
             columns, rejected = stage_rows(text)
-    rows = pl.scan_parquet(stage).rename({f"c{n}": name for n, name in enumerate(columns)})
+    staged = pl.scan_parquet(stage)
+    if kind == "jsonl":
+        staged = staged.filter(pl.col(BAD).is_null()).drop(BAD)
+    rows = staged.rename({f"c{n}": name for n, name in enumerate(columns)})
     return RawTable(path.name, columns, rows, rejected, json=kind == "jsonl")

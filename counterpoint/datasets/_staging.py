@@ -1,4 +1,4 @@
-"""CSV and JSON-lines files -> Parquet files of text columns, through DuckDB.
+"""CSV files -> Parquet files of text columns, through DuckDB.
 
 DuckDB streams, and names every line it cannot parse, where polars' reader drops or pads ragged
 ones: so a bad line costs neither the file nor the knowledge of what was in it.
@@ -109,7 +109,7 @@ def stage_csv(
             f"{len(first)} fields: {first}."
         )
     columns = list(header or _named(first, text.path))
-    reader = _reader(
+    source = reader(
         text,
         columns=dict.fromkeys((f"c{n}" for n in range(len(columns))), "VARCHAR"),
         header=header is None,
@@ -119,7 +119,7 @@ def stage_csv(
         strict_mode=True,
     )
     with duckdb.connect() as connection:
-        _copy(connection, f"SELECT * FROM {reader}", stage, text)
+        copy_to(connection, f"SELECT * FROM {source}", stage, text)
         faults = connection.execute(
             "SELECT line, any_value(error_type), any_value(error_message), any_value(csv_line) "
             "FROM reject_errors GROUP BY line ORDER BY line"
@@ -135,73 +135,6 @@ def stage_csv(
             )
         rows.append((json.dumps(content), f"line {line} unreadable: {message}"))
     return columns, pl.DataFrame(rows, schema=REJECTED, orient="row")
-
-
-def stage_lines(
-    text: Text, stage: Path, *, keep: Sequence[str] | None
-) -> tuple[list[str], pl.DataFrame]:
-    """Write the objects of a JSON-lines file to ``stage`` as text columns ``c0``, ``c1``, ….
-
-    Nested values become JSON text; text that could be taken for an array is put into one. Blank
-    lines are no rows.
-
-    Args:
-        text: The file.
-        stage: Parquet file to write.
-        keep: Keys to read; none: all. Others are neither written nor returned.
-
-    Returns:
-        The keys of all objects, and the rejected lines (``REJECTED``).
-
-    Raises:
-        DataError: Not UTF-8, or no object at all.
-    """
-    name = text.path.name
-    if head(text.utf8, 64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"["):
-        raise DataError(f"{name} is one JSON array; write one JSON object per line instead.")
-    # A separator and a quote that occur in no text make each line one field.
-    reader = _reader(text, columns={"line": "VARCHAR"}, header=False, delim="\x1f\x1e", quote="")
-    lines = stage.with_suffix(".lines.parquet")
-    with duckdb.connect() as connection:
-        checked = (
-            "SELECT line, CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false "
-            f"END AS valid FROM {reader} WHERE trim(line) <> ''"
-        )
-        _copy(connection, checked, lines, text)
-        if broken := connection.execute("SELECT line, error_message FROM reject_errors").fetchone():
-            raise DataError(f"{name}, line {broken[0]}: {broken[1]} Set `encoding` if it differs.")
-        staged = f"read_parquet({_literal(str(lines))})"
-        # Reading the values of invalid lines fails, and WHERE alone does not promise the order.
-        objects = f"(SELECT CASE WHEN valid THEN line END AS line FROM {staged} WHERE valid)"
-        found = connection.execute(f"SELECT DISTINCT unnest(json_keys(line)) FROM {objects}")
-        columns = sorted(key for (key,) in found.fetchall())
-        if not columns:
-            raise DataError(f"{name} holds no JSON object; write one JSON object per line.")
-        wanted = [key for key in columns if keep is None or key in keep]
-        # Without any wanted key the caller's message about missing columns names those there are.
-        columns = wanted or columns
-        paths = [_literal(f"$.{json.dumps(key, ensure_ascii=False)}") for key in columns]
-        names = ", ".join(f"{_flat(n, path)} AS c{n}" for n, path in enumerate(paths))
-        listed = f"json_extract_string(line, [{', '.join(paths)}])"
-        values = f"SELECT line, {listed} AS v FROM {objects}"
-        _copy(connection, f"SELECT {names} FROM ({values})", stage, text)
-        bad = connection.execute(f"SELECT line FROM {staged} WHERE NOT valid").fetchall()
-    rows = [(json.dumps(line), "the line is no JSON object") for (line,) in bad]
-    return columns, pl.DataFrame(rows, schema=REJECTED, orient="row")
-
-
-def _flat(place: int, path: str) -> str:
-    """SQL of one value: arrays as JSON arrays of texts, and text that starts like one inside one.
-
-    So whatever starts with a bracket is a JSON array: ``[2 Pack] Soap`` is a common title.
-    """
-    value = f"v[{place + 1}]"
-    elements = f"json_extract_string(line, {path[:-1]}[*]')"
-    array = f"json_type(line, {path}) = 'ARRAY'"
-    return (
-        f"CASE WHEN starts_with({value}, '[') THEN CAST(to_json("
-        f"CASE WHEN {array} THEN {elements} ELSE [{value}] END) AS VARCHAR) ELSE {value} END"
-    )
 
 
 def _first_record(text: Text, separator: str | None, quote: str) -> tuple[list[str], str]:
@@ -239,32 +172,46 @@ def _not_utf8(path: Path, where: str) -> DataError:
     )
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, stage: Path, text: Text) -> None:
+def copy_to(connection: duckdb.DuckDBPyConnection, query: str, stage: Path, text: Text) -> None:
+    """Write the rows of a query to a Parquet file.
+
+    Raises:
+        DataError: The file cannot be read.
+        MixedLineEndsError: ``decode`` it again with ``unify``.
+    """
     try:
-        connection.execute(f"COPY ({query}) TO {_literal(str(stage))} (FORMAT parquet)")
+        connection.execute(f"COPY ({query}) TO {literal(str(stage))} (FORMAT parquet)")
     except duckdb.Error as error:
-        if "invalid state" in str(error):
-            raise MixedLineEndsError(f"{text.path} mixes line ends.") from error
-        raise DataError(f"{text.path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise unreadable(error, text) from error
 
 
-def _reader(text: Text, **options: object) -> str:
+def unreadable(error: duckdb.Error, text: Text) -> DataError:
+    """Return what to raise for a fault that DuckDB finds in a file."""
+    if "invalid state" in str(error):
+        return MixedLineEndsError(f"{text.path} mixes line ends.")
+    return DataError(f"{text.path} cannot be read: {str(error).splitlines()[0]}")
+
+
+def reader(text: Text, **options: object) -> str:
+    """Return the SQL that reads a text file with these options."""
     packed = head(text.utf8, 2, unpack=False) == GZIP
     arguments = {
         "auto_detect": False,
         "store_rejects": True,
         "max_line_size": MAX_LINE_BYTES,
+        # DuckDB would take sixteen lines of the largest size, most of its memory for nothing.
+        "buffer_size": 2 * MAX_LINE_BYTES,
         "compression": "gzip" if packed else "none",
         **options,
     }
-    listed = ", ".join(f"{key} = {_literal(value)}" for key, value in arguments.items())
-    return f"read_csv({_literal(str(text.utf8))}, {listed})"
+    listed = ", ".join(f"{key} = {literal(value)}" for key, value in arguments.items())
+    return f"read_csv({literal(str(text.utf8))}, {listed})"
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
     """SQL literal of a text, flag, number or struct of texts."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_literal(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, bool | int):
         return str(value).lower()
     return "'" + str(value).replace("'", "''") + "'"

@@ -78,6 +78,18 @@ def read(
     return _assemble(config, readers, found, attributes)
 
 
+def _timeless(reader: Reader, found: Mapping[str, Sequence[str]]) -> list[str]:
+    """Note on a timestamp column without any timestamp, whose rows validation will refuse."""
+    for column in found.get(columns.TIMESTAMP, ()):
+        given = reader.raw.rows.select(reader.text(column).is_not_null().any())
+        if not given.collect(engine="streaming").item():
+            return [
+                f"Column {column!r} of {reader.raw.label} is empty in every row. Name another, or "
+                "set `columns: {timestamp: ''}` to let the order of the rows stand in for time."
+            ]
+    return []
+
+
 def _assemble(
     config: Config,
     readers: Mapping[str, Reader],
@@ -103,6 +115,7 @@ def _assemble(
     notes = [_mapped(table, readers[table].raw.label, found[table]) for table in readers]
     if rule.note:
         notes.append(rule.note)
+    notes += _timeless(readers["interactions"], used)
     timed = columns.TIMESTAMP in used
     if not timed:
         notes.append("There is no timestamp column: the order of the rows stands in for time.")

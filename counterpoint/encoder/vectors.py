@@ -42,8 +42,13 @@ class TextEncoder:
         self.weights_sha256 = weights_hash(self.module)
         self.dim = self.module.dim
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return (N, D) unit vectors; an empty text gives a zero vector."""
+    def encode(self, texts: Sequence[str], *, keep: bool = True) -> npt.NDArray[np.float32]:
+        """Return (N, D) unit vectors; an empty text gives a zero vector.
+
+        Args:
+            texts: N texts.
+            keep: Add new vectors to the cache.
+        """
         distinct = sorted({text for text in texts if text})
         vectors = np.zeros((len(distinct), self.dim), dtype=np.float32)
         known = self._read_cache()
@@ -56,8 +61,9 @@ class TextEncoder:
                 vectors[row] = vector
         if missing:
             vectors[missing] = self._compute([distinct[row] for row in missing])
-            known |= {_digest(distinct[row]): vectors[row] for row in missing}
-            self._write_cache(known)
+            if keep:
+                known |= {_digest(distinct[row]): vectors[row] for row in missing}
+                self._write_cache(known)
         rows = {text: row for row, text in enumerate(distinct)}
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
         for index, text in enumerate(texts):

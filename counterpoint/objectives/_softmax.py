@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.batches import Batch
+from counterpoint.precision import at_least_single
 from counterpoint.sampling.negatives import NegativeMixture
 from counterpoint.towers import TwoTower
 
@@ -17,7 +18,7 @@ class Scored:
     """Logits of a batch over candidate items.
 
     Attributes:
-        logits: (B, C) float32.
+        logits: (B, C), at least single precision.
         candidates: (C,) sorted items of the columns; None: column i is item i.
     """
 
@@ -47,14 +48,14 @@ class Scored:
 def score_all(model: TwoTower, batch: Batch) -> Scored:
     """Score the whole catalogue."""
     vectors, bias = model.item()
-    return Scored(model.logits(model.user(batch), vectors, bias).float())
+    return Scored(at_least_single(model.logits(model.user(batch), vectors, bias)))
 
 
 def score_some(model: TwoTower, batch: Batch, *items: Tensor) -> Scored:
     """Score the targets of the batch and the given items, each item once."""
     candidates = torch.unique(torch.cat([batch.target_items, *(part.flatten() for part in items)]))
     vectors, bias = model.item(candidates)
-    return Scored(model.logits(model.user(batch), vectors, bias).float(), candidates)
+    return Scored(at_least_single(model.logits(model.user(batch), vectors, bias)), candidates)
 
 
 def rest_of_all(scored: Scored, own: Tensor) -> Tensor:

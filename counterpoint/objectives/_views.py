@@ -11,6 +11,7 @@ from counterpoint.batches import Batch
 from counterpoint.config.base import Section
 from counterpoint.errors import ConfigError
 from counterpoint.objectives._objective import ObjectiveContext
+from counterpoint.precision import at_least_single
 from counterpoint.sampling.augment import Augmenter
 from counterpoint.towers import TwoTower
 
@@ -67,7 +68,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """
     count = len(first)
     both = torch.cat([first, second])
-    logits = (both @ both.T).float() / temperature
+    logits = at_least_single(both @ both.T) / temperature
     logits = logits.masked_fill(torch.eye(2 * count, dtype=torch.bool, device=both.device), -1e9)
     partner = torch.arange(2 * count, device=both.device).roll(count)
     return functional.cross_entropy(logits, partner, reduction="sum") / max(2 * count, 1)

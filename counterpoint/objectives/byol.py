@@ -18,7 +18,13 @@ from torch.nn import functional
 
 from counterpoint.batches import Batch
 from counterpoint.objectives import _views
-from counterpoint.objectives._objective import Objective, ObjectiveContext, follow, frozen_copy
+from counterpoint.objectives._objective import (
+    Objective,
+    ObjectiveContext,
+    follow,
+    frozen_copy,
+)
+from counterpoint.precision import at_least_single
 from counterpoint.sampling.augment import Augmenter
 from counterpoint.towers import TwoTower
 
@@ -72,5 +78,7 @@ def loss_from_vectors(predicted: Tensor, target: Tensor) -> Tensor:
         predicted: (M, d).
         target: (M, d).
     """
-    cosine = functional.cosine_similarity(predicted.float(), target.to(predicted.dtype).float())
+    cosine = functional.cosine_similarity(
+        at_least_single(predicted), at_least_single(target.to(predicted.dtype))
+    )
     return (1.0 - cosine).sum() / max(len(predicted), 1)

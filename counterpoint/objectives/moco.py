@@ -21,7 +21,13 @@ from torch import Tensor
 
 from counterpoint.batches import Batch
 from counterpoint.objectives import _views
-from counterpoint.objectives._objective import Objective, ObjectiveContext, follow, frozen_copy
+from counterpoint.objectives._objective import (
+    Objective,
+    ObjectiveContext,
+    follow,
+    frozen_copy,
+)
+from counterpoint.precision import at_least_single
 from counterpoint.sampling.augment import Augmenter
 from counterpoint.towers import TwoTower
 
@@ -68,7 +74,7 @@ class MoCo(Objective):
         first, second = _views.two_views(model, batch, self.change)
         queries, users = model.user(first)[kept], batch.users[kept]
         with torch.no_grad():
-            keys = self.encoder(second)[kept].float()
+            keys = self.encoder(second)[kept].to(self.queue.dtype)
         self._new = keys, users
         banned = (self.queue_users == EMPTY_PLACE) | (self.queue_users == users.unsqueeze(1))
         return loss_from_vectors(queries, keys, self.queue, banned, self.config.temperature)
@@ -103,7 +109,7 @@ def loss_from_vectors(
         banned: (M, Q) bool, places that are no negatives of a query.
         temperature: Of the cosines.
     """
-    near = (queries @ keys.T.to(queries.dtype)).float() / temperature
-    far = (queries @ queue.T.to(queries.dtype)).float() / temperature
+    near = at_least_single(queries @ keys.T.to(queries.dtype)) / temperature
+    far = at_least_single(queries @ queue.T.to(queries.dtype)) / temperature
     every = torch.cat([near, far.masked_fill(banned, float("-inf"))], dim=1)
     return (torch.logsumexp(every, dim=1) - near.diagonal()).sum() / max(len(queries), 1)

@@ -26,6 +26,7 @@ from counterpoint.batches import Batch
 from counterpoint.config.base import Section
 from counterpoint.objectives import _softmax
 from counterpoint.objectives._objective import Objective, ObjectiveContext
+from counterpoint.precision import at_least_single
 from counterpoint.towers import TwoTower
 
 
@@ -71,7 +72,7 @@ class Uniformity(Objective):
         users = model.user(batch)
         candidates, place = torch.unique(batch.target_items, return_inverse=True)
         items, _ = model.item(candidates)
-        near = (users[batch.target_owner] - items[place]).float().square().sum(-1)
+        near = at_least_single(users[batch.target_owner] - items[place]).square().sum(-1)
         loss = self.config.align_weight * _softmax.mean_over_users(near, batch)
         towers = {"user": [users], "item": [items], "both": [users, items]}[self.config.tower]
         for vectors in towers:
@@ -113,7 +114,8 @@ def entropy(vectors: Tensor) -> Tensor:
         similar = vectors @ vectors.T
         nearest = similar.fill_diagonal_(-2.0).argmax(1)
     # Equal vectors have no direction apart: the least distance bounds the loss.
-    distance = (vectors - vectors[nearest]).square().sum(-1).clamp(min=MIN_DISTANCE**2).sqrt()
+    apart = at_least_single(vectors - vectors[nearest])
+    distance = apart.square().sum(-1).clamp(min=MIN_DISTANCE**2).sqrt()
     return math.log(2.0) - torch.log(distance).mean()
 
 
@@ -123,4 +125,4 @@ MIN_DISTANCE = 1e-4
 def _squared_distances(vectors: Tensor) -> Tensor:
     """(n (n - 1) / 2,) squared distances of the pairs i < j of unit vectors."""
     row, column = torch.triu_indices(len(vectors), len(vectors), 1, device=vectors.device)
-    return (2.0 - 2.0 * (vectors @ vectors.T))[row, column]
+    return 2.0 - 2.0 * at_least_single(vectors @ vectors.T)[row, column]

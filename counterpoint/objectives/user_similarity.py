@@ -29,6 +29,7 @@ from counterpoint.batches import Batch, history_batch
 from counterpoint.config.base import Section
 from counterpoint.histories import Histories
 from counterpoint.objectives._objective import Objective, ObjectiveContext
+from counterpoint.precision import at_least_single
 from counterpoint.towers import TwoTower
 from counterpoint.user_graph import user_similarity
 
@@ -90,7 +91,8 @@ class UserSimilarity(Objective):
         others = history_batch(self.histories, near, self.length).to(device)
         vectors = model.user(batch)
         candidates = torch.cat([vectors, model.user(others)])
-        logits = (vectors @ candidates.T * torch.exp(-self.log_temperature) + self.bias).float()
+        cosine = at_least_single(vectors @ candidates.T)
+        logits = cosine * torch.exp(-self.log_temperature) + self.bias
         columns = np.concatenate([users, near])
         wanted = torch.from_numpy(self._similarity(users, columns)).to(device)
         same = torch.from_numpy(users[:, None] == columns[None, :]).to(device)

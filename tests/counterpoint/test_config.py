@@ -14,6 +14,21 @@ def test_later_files_and_overrides_win(tmp_path: Path) -> None:
     assert (config.train.seed, config.train.fit.epochs, config.train.fit.batch_size) == (2, 3, 8)
 
 
+def test_an_option_of_a_plugin_adds_to_the_table_and_a_table_replaces_it(tmp_path: Path) -> None:
+    added = load([], ["train.objectives.two_view.weight=0.1", "train.objectives.byol.weight=1"])
+    assert added.train.objectives == {
+        "info_nce": {},
+        "two_view": {"weight": 0.1},
+        "byol": {"weight": 1},
+    }
+    path = tmp_path / "alone.yaml"
+    path.write_text("train: {objectives: {byol: {hidden: 8}}}\n")
+    alone = load([path], ["train.objectives.byol.weight=0.2"])
+    assert alone.train.objectives == {"byol": {"hidden": 8, "weight": 0.2}}
+    replaced = load([path], ["train.objectives={moco: {}}", "train.objectives.moco.queue=9"])
+    assert "moco" in replaced.train.objectives and replaced.train.objectives["moco"]["queue"] == 9
+
+
 def test_every_fault_is_listed_at_once_with_the_known_names(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(

@@ -4,12 +4,14 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse as sp
 
 from counterpoint import columns, evaluation, evaluation_report, splits
 from counterpoint.comparison import CHAMPION, MODEL, per_user_table, summarise
 from counterpoint.config import EvaluateConfig, SplitConfig
 from counterpoint.errors import ConfigError, DataError
-from counterpoint.slices import slices
+from counterpoint.metrics import Ranking
+from counterpoint.slices import item_attribute_slices, slices, user_attribute_slices
 from tests.counterpoint.worlds import folded, world
 
 CONFIG = EvaluateConfig(
@@ -114,6 +116,38 @@ def test_slices_known_answer():
     assert parts["cold_items"].items.tolist() == [False, False, False, True, False]
 
 
+def test_attribute_groups_known_answer():
+    attributes = [["sex=F", "age=9"], ["sex=F"], ["sex=M"], ["sex=M", "age=9"], []]
+    users = user_attribute_slices(attributes, count=9, min_users=2)
+    assert [part.name for part in users] == ["user age=9", "user sex=F", "user sex=M"]
+    assert users[1].users.tolist() == [True, True, False, False, False]
+    assert user_attribute_slices(attributes, count=1, min_users=2)[0].name == "user age=9"
+    assert user_attribute_slices(attributes, count=9, min_users=3) == []
+    targets = sp.csr_matrix(np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=bool))
+    tokens = sp.csr_matrix(np.array([[1, 1], [0, 1], [1, 0]], dtype=bool))
+    items = item_attribute_slices(targets, tokens, ["a", "b"], count=9, min_users=2)
+    assert [part.name for part in items] == ["item a", "item b"]
+    assert items[1].items.tolist() == [True, True, False]
+    ranking = Ranking(np.zeros((3, 1), int), targets, np.ones(3, int), 3, tokens)
+    assert items[1].cut(ranking)[0].tolist() == [0, 1]
+
+
+def test_attribute_slices_are_part_of_the_summary(judged, task):
+    config = CONFIG.model_copy(update={"attribute_min_users": 5, "attribute_slices": 2})
+    parts = summarise(judged, task, config)["slices"]
+    named = [part["name"] for part in parts if part["name"].startswith("item ")]
+    assert len(named) == 2 and all("=" in name for name in named)
+    none = CONFIG.model_copy(update={"attribute_slices": 0})
+    assert not [p for p in summarise(judged, task, none)["slices"] if "=" in p["name"]]
+
+
+def test_many_comparisons_are_corrected(summary):
+    for found in summary["comparisons"].values():
+        assert found["ndcg"]["p_corrected"] >= found["ndcg"]["p"]
+    assert summary["comparisons"][CHAMPION]["ndcg"]["p_corrected"] == 1
+    assert summary["comparisons"]["popularity"]["ndcg"]["p_corrected"] < 0.01
+
+
 def test_per_user_table_holds_the_means(judged, task, summary):
     table = per_user_table(judged, task)
     assert len(table) == len(judged) * len(task.histories)
@@ -137,6 +171,8 @@ def test_the_report_is_self_contained_escaped_and_reproducible(summary):
     # What a browser would load; names of XML vocabularies are no addresses.
     assert not re.search(r"""(src|href)=["']?(https?:)?//|<link|@import|url\((?!#)""", page)
     assert page.count("<svg") == 2
+    assert page.count("no users") == sum(not part["users"] for part in summary["slices"]) > 0
+    assert "▲" in page and "corrected" in page
     assert f"{summary['methods'][MODEL]['ndcg']:.4f}" in page
     assert "| popularity |" in evaluation_report.markdown(content)
 

@@ -1,12 +1,13 @@
+import itertools
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
 
-from counterpoint import checkpoints, columns, trainer
-from counterpoint.batches import Examples, read_examples
-from counterpoint.config.train import FitConfig
+from counterpoint import checkpoints, columns, divergence, trainer
+from counterpoint.batches import Batch, Examples, read_examples
+from counterpoint.config.towers import FitConfig
 from counterpoint.errors import DataError
 from counterpoint.objectives import info_nce
 from counterpoint.towers import TwoTower, build
@@ -100,17 +101,142 @@ def test_a_damaged_checkpoint_is_not_used(data, tmp_path: Path) -> None:
     assert torch.equal(weights(fresh), weights(plain))
 
 
-def test_a_diverged_loss_names_the_step_and_keeps_the_batch(data, tmp_path: Path) -> None:
-    calls = 0
+def test_a_checkpoint_of_another_model_is_not_used(data, tmp_path: Path) -> None:
+    trainer.train(model(), OBJECTIVES, data, CONFIG, seed=0, checkpoint=tmp_path)
+    wide = toys.small_config(tower={"dim": 12, "neighbours": 4}).tower
+    near = torch.randint(0, 24, (24, 2)), torch.full((24, 2), 0.5)
+    other = build(torch.randn(24, 6), torch.ones(24), near, wide)
+    result = trainer.train(other, OBJECTIVES, data, CONFIG, seed=0, checkpoint=tmp_path)
+    assert result.resumed_at == 0
 
-    def diverges(towers: TwoTower, batch: object) -> torch.Tensor:
+
+def diverges(towers: TwoTower, batch: Batch) -> torch.Tensor:
+    """NaN as soon as item 0 is in a history at a temperature that has moved far enough."""
+    usual = info_nce.full(towers, batch)
+    moved = (towers.log_temperature.detach() - torch.log(torch.tensor(0.2))).abs() > 0.02
+    return usual * float("nan") if moved and (batch.items == 0).any() else usual
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_diverged_loss_names_the_step_and_can_be_computed_again(
+    data, tmp_path: Path, seed: int
+) -> None:
+    with pytest.raises(DataError, match=r"loss is not finite at step \d+ of 12") as caught:
+        trainer.train(
+            model(), {"bad": (1.0, diverges)}, data, CONFIG, seed=seed, checkpoint=tmp_path
+        )
+    assert str(tmp_path / divergence.FILE) in str(caught.value)
+    bad = divergence.load(tmp_path / divergence.FILE)
+    assert f"step {bad.step} of" in str(caught.value) and bad.step >= 1
+    assert not torch.isnan(diverges(model(), bad.batch))
+
+    def once(towers: TwoTower, batch: Batch) -> torch.Tensor:
+        torch.manual_seed(bad.random_state)
+        losses.append(diverges(towers, bad.batch))
+        raise Killed
+
+    losses: list[torch.Tensor] = []
+    before = model()
+    with pytest.raises(Killed):
+        trainer.train(
+            before,
+            {"bad": (1.0, once)},
+            data,
+            CONFIG,
+            seed=seed,
+            checkpoint=tmp_path / divergence.STATE,
+        )
+    assert torch.isnan(losses[0]) and torch.isfinite(weights(before)).all()
+
+    # The state is that of an undisturbed run at this step, so nothing that was learned is lost.
+    undisturbed = model()
+    short = CONFIG.model_copy(update={"checkpoint_steps": 1})
+
+    def stops(towers: TwoTower, batch: Batch) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        return towers.log_temperature * (float("nan") if calls == 3 else 1.0)
+        if calls > bad.step:
+            raise Killed
+        return info_nce.full(towers, batch)
 
-    with pytest.raises(DataError, match=r"step 2 of 12.*bad_batch\.safetensors"):
-        trainer.train(model(), {"bad": (1.0, diverges)}, data, CONFIG, seed=0, checkpoint=tmp_path)
-    assert (tmp_path / "bad_batch.safetensors").is_file()
+    calls = 0
+    with pytest.raises(Killed):
+        trainer.train(undisturbed, {"bad": (1.0, stops)}, data, short, seed=seed)
+    assert torch.equal(weights(before), weights(undisturbed))
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_lost(
+    data, tmp_path: Path
+) -> None:
+    def root(towers: TwoTower, batch: Batch) -> torch.Tensor:
+        return (towers.log_temperature - towers.log_temperature.detach()).abs().sqrt()
+
+    towers = model()
+    before = weights(towers).clone()
+    with pytest.raises(DataError, match="gradient is not finite at step 0"):
+        trainer.train(towers, {"bad": (1.0, root)}, data, CONFIG, seed=0, checkpoint=tmp_path)
+    assert torch.equal(weights(towers), before)
+    assert divergence.load(tmp_path / divergence.FILE).step == 0
+    with pytest.raises(DataError, match="was not saved"):
+        trainer.train(model(), {"bad": (1.0, root)}, data, CONFIG, seed=0)
+
+
+@pytest.mark.parametrize("how", ["fixed", "uncertainty", "gradient"])
+def test_the_weights_of_the_terms_are_recorded_and_resumed(data, tmp_path: Path, how: str) -> None:
+    config = CONFIG.model_copy(update={"task_weights": how})
+
+    def small(towers: TwoTower, batch: Batch) -> torch.Tensor:
+        return 0.01 * towers.user(batch).square()[:, :2].sum(1).mean()
+
+    objectives = {"main": (1.0, info_nce.full), "small": (0.5, small)}
+    whole = model()
+    curves = trainer.train(whole, objectives, data, config, seed=0).curves
+    assert [len(values) for values in curves.weights.values()] == [12, 12]
+    constant = len(set(curves.weights["main"])) == 1
+    assert constant == (how == "fixed")
+    if how == "gradient":
+        assert curves.weights["small"][-1] > curves.weights["small"][0]
+
+    calls = 0
+
+    def dies(towers: TwoTower, batch: Batch) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 10:
+            raise Killed
+        return small(towers, batch)
+
+    with pytest.raises(Killed):
+        killed = objectives | {"small": (0.5, dies)}
+        trainer.train(model(), killed, data, config, seed=0, checkpoint=tmp_path)
+    resumed = model()
+    result = trainer.train(resumed, objectives, data, config, seed=0, checkpoint=tmp_path)
+    assert result.resumed_at == 8 and result.curves == curves
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_the_temperature_is_learned_fixed_or_scheduled(data) -> None:
+    final = {}
+    for schedule in ("learned", "fixed", "cosine"):
+        tower = toys.small_config().tower.model_copy(
+            update={"temperature_schedule": schedule, "final_temperature": 0.05}
+        )
+        near = torch.zeros(24, 0, dtype=torch.int64), torch.zeros(24, 0)
+        towers = build(torch.zeros(24, 0), torch.ones(24), near, tower)
+        seen: list[float] = []
+
+        def watch(towers: TwoTower, batch: Batch, seen: list[float] = seen) -> torch.Tensor:
+            seen.append(towers.log_temperature.exp().item())
+            return info_nce.full(towers, batch)
+
+        trainer.train(towers, {"info_nce": (1.0, watch)}, data, CONFIG, seed=0)
+        final[schedule] = seen
+    assert final["fixed"] == pytest.approx([0.2] * 12)
+    assert final["learned"][0] == pytest.approx(0.2) and final["learned"][-1] != final["learned"][0]
+    cosine = final["cosine"]
+    assert cosine[0] == pytest.approx(0.2) and cosine[6] == pytest.approx(0.125)
+    assert all(a > b for a, b in itertools.pairwise(cosine))
+    assert 0.05 < cosine[-1] < 0.06
 
 
 def test_tensorboard_files_are_written(data, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
-from counterpoint import artifacts, examples, tables
+from counterpoint import artifacts, columns, examples, tables
 from counterpoint.config import FeaturesConfig
 from counterpoint.errors import DataError
 from feature_repo import opening, state
@@ -106,6 +106,23 @@ def test_the_data_version_follows_data_and_configuration(validated: Path, tmp_pa
     ]
     assert len(set(named)) == 4
     assert state.version(settings(tmp_path, seed=9), validated, store) == named[0]
+
+
+def test_withheld_items_are_in_no_feature_and_have_a_data_version_of_their_own(
+    validated: Path, tmp_path: Path
+) -> None:
+    whole = settings(tmp_path)
+    split = whole.split.model_copy(update={"protocol": "warm_and_cold", "cold_share": 0.4})
+    cold = whole.model_copy(update={"split": split})
+    for number, config in enumerate((whole, cold)):
+        run_features(config, validated=validated, features=tmp_path / f"features{number}")
+    assert len(versions(tmp_path)) == 2
+    marked = pl.read_parquet(tmp_path / "features1" / artifacts.INTERACTIONS)
+    held = marked.filter(columns.HELD_OUT)[columns.ITEM].unique().to_list()
+    assert held
+    examples = [pl.read_parquet(tmp_path / f"features{n}" / artifacts.EXAMPLES) for n in (0, 1)]
+    seen = [table[columns.HISTORY].explode().is_in(held).any() for table in examples]
+    assert seen == [True, False]
 
 
 def test_a_fault_of_the_feature_store_stops_the_stage(

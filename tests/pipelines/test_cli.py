@@ -24,7 +24,7 @@ def counterpoint(*arguments: str, folder: Path | None = None) -> subprocess.Comp
 
 COMMANDS = [
     *("demo", "run", "fit", "batch", "evaluate", "monitor", "serve", "recommend", "compile"),
-    *("submit", "stage", "runs", "models", "config", "ablate"),
+    *("submit", "stage", "runs", "models", "config", "ablate", "cross-validate"),
 ]
 
 

@@ -74,7 +74,7 @@ def test_significantly_below_a_strong_peer_is_a_miss() -> None:
 
 
 def test_choices_and_fit_are_billed_apart() -> None:
-    result = _result(0.2, choices_cpu_seconds=15.0)
+    result = _result(0.2, choose_cpu_seconds=15.0, final_cpu_seconds=55.0)
     lines = {line.what: line for line in check(result, movielens_100k=True)}
     assert lines["one fit without the choices: at most 60 CPU s"].found == "55 CPU s"
     assert lines["the choices: at most 300 CPU s"].found == "15 CPU s"

@@ -86,6 +86,29 @@ def test_the_champion_is_judged_on_the_candidates_catalogue(evaluated):
     assert evaluated.evaluation["methods"]["champion"]["coverage"] <= 34 / 37
 
 
+def test_the_champion_is_given_the_new_items_it_can_score(folders, tmp_path):
+    long_lists = {"k": 37, "metrics": ("ndcg", "coverage"), "resamples": 100, "baselines": {}}
+    covered = {}
+    for extend in (True, False):
+        found = evaluate.run(
+            EvaluateConfig(**long_lists, extend_champion=extend),
+            features=folders / "features",
+            model=folders / "model",
+            evaluation=tmp_path / str(extend),
+            champion=folders / "champion",
+        )
+        covered[extend] = found.evaluation["methods"]["champion"]["coverage"]
+    assert covered[True] == 1
+    assert covered[False] <= 34 / 37
+
+
+def test_new_items_are_judged_beside_known_ones(evaluated):
+    found = evaluated.evaluation["cold_start"]["model"]
+    assert found["cold_candidates"] >= 1
+    assert found["warm"]["users"] == 58
+    assert evaluated.figures["warm_loss"] == found["warm_loss"]["relative"]
+
+
 def test_figures_and_curve_are_finite_numbers(evaluated):
     assert all(math.isfinite(value) for value in evaluated.figures.values())
     assert {"ndcg", "test_users", "recall_at_20", "ndcg_over_ease_low", "auc"} <= set(

@@ -1,0 +1,64 @@
+"""What each scorer of the fusion adds to the score of one item."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from counterpoint.histories import Histories
+from counterpoint.recommender import Recommender
+
+PRIOR = "prior"
+BOOST = "cold boost"
+REST = "rest"
+"""What no weight accounts for: the tie-break of cold items and rounding."""
+
+
+def is_cold(recommender: Recommender, item: int) -> bool:
+    """Whether the item's score is predicted from features because nobody has liked it yet."""
+    cold = recommender.module.cold
+    return item >= cold.n_scored or not bool(cold.warm[item])
+
+
+def score_parts(recommender: Recommender, user: Histories, item: int) -> dict[str, float]:
+    """Return name -> share of the score; the shares add up to it.
+
+    A scorer's share is the fall of the score when its weight is 0. The fusion is linear in its
+    weights and the cold extension linear in the fused scores, so this is exact for warm and cold
+    items. Without a positive in the history the prior stands alone and has it all.
+
+    Args:
+        recommender: The model.
+        user: Exactly one user.
+        item: Catalogue index.
+    """
+    score = _score(recommender, user, item)
+    parts = {}
+    if user.positive.any():
+        for name, weights in _without_one(recommender.module.weights):
+            # A shallow copy: the tensors and submodules stay shared, only `weights` is its own.
+            module = copy.copy(recommender.module)
+            module.weights = weights
+            parts[name] = score - _score(replace(recommender, module=module), user, item)
+    if is_cold(recommender, item) and bool(recommender.module.cold.features[item].any()):
+        parts[BOOST] = float(recommender.module.cold.boost)
+    rest = score - sum(parts.values())
+    return {**parts, (REST if user.positive.any() else PRIOR): rest}
+
+
+def _score(recommender: Recommender, user: Histories, item: int) -> float:
+    return float(recommender.score(user)[0, item])
+
+
+def _without_one(weights: Any) -> Iterator[tuple[str, Any]]:
+    """Yield scorer name and the weights without it, for every weight that is not 0 already."""
+    for field in fields(weights):
+        value = getattr(weights, field.name)
+        if isinstance(value, float) and value:
+            yield field.name, replace(weights, **{field.name: 0.0})
+        elif isinstance(value, tuple) and all(isinstance(v, float) for v in value):
+            for place in np.flatnonzero(value):
+                fewer = (*value[:place], 0.0, *value[place + 1 :])
+                yield f"{field.name} {place + 1}", replace(weights, **{field.name: fewer})
