@@ -63,16 +63,28 @@ class Variant:
 
 PARTS: tuple[Variant, ...] = (
     Variant("without text", "text", {"train.encoder.model": None}),
+    Variant("without second linear part", "fusion", {"train.fusion.second_weights": []}),
+    Variant("without iALS", "fusion", {"train.factors.weights": [0.0]}),
     Variant(
-        "without order",
-        "order",
-        {"train.tower.pools": [], "train.linear.recency": [0.0]},
-    ),
-    Variant(
-        "linear part alone",
+        "tower alone",
         "fusion",
-        {"train.fusion.tower_weights": [0.0], "train.fusion.fallback_tower_weight": 0.0},
+        # The linear part has weight 1: a thousandth of this only breaks ties.
+        {
+            "train.fusion.tower": 1000.0,
+            "train.fusion.tower_weights": [1000.0],
+            "train.factors.weights": [0.0],
+        },
     ),
+    Variant(
+        "linear parts alone",
+        "fusion",
+        {
+            "train.fusion.tower": 0.0,
+            "train.fusion.tower_weights": [0.0],
+            "train.factors.weights": [0.0],
+        },
+    ),
+    Variant("without choices", "choices", {"train.choices.budget_seconds": 0.0}),
     Variant(
         "without graph smoothing",
         "graph",
@@ -96,7 +108,7 @@ PARTS: tuple[Variant, ...] = (
         WITHHOLDING,
     ),
 )
-"""The parts of the default model, each switched off or over. A renamed setting is corrected here
+"""Parts of the default model, each switched off or over. A renamed setting is corrected here
 alone."""
 
 
@@ -106,7 +118,32 @@ def declared(settings: Config) -> list[Variant]:
     A plugin of counterpoint/objectives appears by itself: on, beside those of the default; those
     of the default go off one at a time, as long as one is left to train by.
     """
-    return [Variant(DEFAULT, "all"), *_objectives(settings), *PARTS]
+    linear = settings.train.linear
+    flat = {name for name, weighting in linear.weightings.items() if not weighting.recency}
+    symmetric = {name for name, form in linear.forms.items() if form.share == 1.0}
+    variants = [Variant(DEFAULT, "all"), *_objectives(settings), *PARTS]
+    if flat and symmetric:
+        off = {"train.tower.pools": [], **_linear(settings, symmetric, flat)}
+        variants.append(Variant("without order", "order", off))
+    for name in linear.forms if len(linear.forms) > 1 else ():
+        left = _linear(settings, set(linear.forms) - {name}, set(linear.weightings))
+        variants.append(Variant(f"without linear form {name}", "fusion", left))
+    return variants
+
+
+def _linear(settings: Config, forms: set[str], weightings: set[str]) -> dict[str, Any]:
+    """Overrides that keep some forms and weightings, with a start among them."""
+    linear = settings.train.linear.model_dump(mode="json")
+    form, _, weighting = settings.train.fusion.linear.partition("/")
+    form = form if form in forms else min(forms)
+    weighting = weighting if weighting in weightings else min(weightings)
+    return {
+        "train.linear.forms": {k: v for k, v in linear["forms"].items() if k in forms},
+        "train.linear.weightings": {
+            k: v for k, v in linear["weightings"].items() if k in weightings
+        },
+        "train.fusion.linear": f"{form}/{weighting}",
+    }
 
 
 def _objectives(settings: Config) -> list[Variant]:
@@ -126,6 +163,15 @@ def _objectives(settings: Config) -> list[Variant]:
             overrides = {table: everything, "train.fit.task_weights": weights}
             variants.append(Variant(f"all objectives, {weights} weights", "objectives", overrides))
     return variants
+
+
+def shown(overrides: Mapping[str, Any]) -> str:
+    """The overrides in one line; of a table only the names."""
+    pairs = (
+        f"{key}={{{', '.join(value)}}}" if isinstance(value, Mapping) else f"{key}={value}"
+        for key, value in overrides.items()
+    )
+    return ", ".join(pairs) or "nothing"
 
 
 def parse(text: str) -> Variant:

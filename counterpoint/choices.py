@@ -122,7 +122,7 @@ def start(config: TrainConfig, *, has_text: bool, train_users: int) -> Choices:
             ]
         )
     return Choices(
-        linears=((parts[config.fusion.linear], 1.0),),
+        linears=((parts[config.fusion.linear], config.fusion.linear_weight),),
         factors=0.0,
         tower=config.fusion.tower * min(1.0, train_users / ENOUGH_USERS),
         tower_variant=CONFIGURED,

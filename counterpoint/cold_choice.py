@@ -74,8 +74,8 @@ def choose(
                     (np.where(wanted[0], judged[0], np.nan), np.where(wanted[1], judged[1], np.nan))
                 )
     means = {}
-    for boost, parts in found.items():
-        on_warm, on_cold = (np.concatenate([part[kind] for part in parts]) for kind in (0, 1))
+    for boost, chunks in found.items():
+        on_warm, on_cold = (np.concatenate([part[kind] for part in chunks]) for kind in (0, 1))
         if np.isnan(on_warm).all() or np.isnan(on_cold).all():
             return config.cold.boost, []
         means[boost] = (float(np.nanmean(on_warm)), float(np.nanmean(on_cold)))

@@ -82,7 +82,7 @@ class FusionSearch:
     def ndcg(self, state: _State) -> npt.NDArray[np.float64]:
         """NDCG@10 per user of one fusion."""
         if state not in self._known:
-            weights = {state.linear: 1.0}
+            weights = {state.linear: self.config.fusion.linear_weight}
             if state.second is not None:
                 weights[state.second] = weights.get(state.second, 0.0) + state.second_weight
             if state.factors:
@@ -176,7 +176,8 @@ class FusionSearch:
         )
 
     def _choices(self, state: _State, first: Choices) -> Choices:
-        linears = [(self.candidates.linears[state.linear][0], 1.0)]
+        own = self.config.fusion.linear_weight
+        linears = [(self.candidates.linears[state.linear][0], own)]
         if state.second is not None and state.second != state.linear:
             linears.append((self.candidates.linears[state.second][0], state.second_weight))
         return replace(

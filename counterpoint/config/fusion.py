@@ -17,8 +17,11 @@ class FusionConfig(Section):
     linear: str = "sequential/recent"
     """Start: ``form/weighting`` of train.linear."""
 
+    linear_weight: float = Field(default=1.0, ge=0)
+    """Weight of the linear part; not chosen, for only proportions matter. 0 leaves it out."""
+
     tower: float = Field(default=1.5, ge=0)
-    """Start: weight of the tower; the linear part has weight 1."""
+    """Start: weight of the tower."""
 
     normalisation: Literal["all", "top"] = "top"
     """Start: standardised over all unseen items (``all``) or over each scorer's best 200."""

@@ -89,9 +89,7 @@ def plain_scores(recommender: Recommender, events: list[tuple[int, bool]]) -> np
         own, confidence = table[sorted(newest)], module.factors.confidence
         system = table.T @ table + (confidence - 1) * own.T @ own
         system += module.factors.l2 * np.eye(table.shape[1])
-        evidence.append(
-            (weights.factors, table @ np.linalg.solve(system, confidence * own.sum(0)))
-        )
+        evidence.append((weights.factors, table @ np.linalg.solve(system, confidence * own.sum(0))))
 
     user = module.tower.user
     table, attention = user.history.weight.numpy(), user.attention.weight.numpy()[:, 0]

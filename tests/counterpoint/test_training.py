@@ -63,7 +63,9 @@ def test_what_was_chosen_is_recorded(trained) -> None:
         assert sum(r["taken"] for r in values) == 1 and len(values) > 1
     assert report["skipped"] == []
     assert report["choose"]["steps"] == 12 and report["choose-longer"]["steps"] == 24
-    assert report["final"]["steps"] == (24 if report["choices"]["tower_variant"] == "longer" else 12)
+    assert report["final"]["steps"] == (
+        24 if report["choices"]["tower_variant"] == "longer" else 12
+    )
     taken = trained.settings.fusion
     assert list(report["choices"]["linear"].values()) == list(taken.linears)
     assert report["choices"]["tower"] == taken.tower
@@ -127,7 +129,9 @@ def test_few_validation_users_are_joined_by_every_users_last_positives(tmp_path:
 def test_too_few_users_for_any_choice_keep_the_start(tmp_path: Path) -> None:
     recommender = fit(toys.world(users=6), toys.small_config(), tmp_path)
     report = recommender.report
-    assert report["validation"]["ndcg@10"] is None and "start is kept" in report["validation"]["why"]
+    assert (
+        report["validation"]["ndcg@10"] is None and "start is kept" in report["validation"]["why"]
+    )
     assert report["choices"]["tower"] == pytest.approx(6 / 300)
 
 
