@@ -128,6 +128,15 @@ def _objectives(settings: Config) -> list[Variant]:
     return variants
 
 
+def shown(overrides: Mapping[str, Any]) -> str:
+    """The overrides in one line; of a table only the names."""
+    pairs = (
+        f"{key}={{{', '.join(value)}}}" if isinstance(value, Mapping) else f"{key}={value}"
+        for key, value in overrides.items()
+    )
+    return ", ".join(pairs) or "nothing"
+
+
 def parse(text: str) -> Variant:
     """Read a variant of the command line: ``name:train.key=value,train.key=value``.
 
