@@ -59,8 +59,9 @@ class Tuned:
     why: str = ""
 
     def log(self) -> dict[str, Any]:
-        """What evaluation.json keeps; JSON-ready."""
-        return {"options": self.options, "why": self.why, "tried": self.tried}
+        """What evaluation.json keeps: all but the times, so that equal runs write equal files."""
+        trials = [{"options": one["options"], "ndcg": one["ndcg"]} for one in self.tried]
+        return {"options": self.options, "why": self.why, "tried": trials}
 
 
 def tune(
