@@ -27,6 +27,7 @@ from counterpoint.linear import Gram, LinearScorer, gram, solve
 from counterpoint.objectives._objective import ObjectiveContext
 from counterpoint.prior import PriorScorer
 from counterpoint.propagation import item_graph
+from counterpoint.start_page import diversified
 
 OBJECTIVES = "counterpoint.objectives"
 
@@ -236,10 +237,12 @@ def assemble(
 ) -> RecommenderModule:
     """Put the fitted parts together with the chosen settings."""
     n_items = len(catalogue)
+    popular = fit_prior(fold, n_items, tokens, choices.half_life_days, config)
+    base = diversified(popular.base.numpy(), catalogue.features, strength=config.prior.diversity)
     return RecommenderModule(
         tower,
         fit_linear(fold, n_items, choices.text_weight, choices.recency, config),
-        fit_prior(fold, n_items, tokens, choices.half_life_days, config),
+        PriorScorer(torch.from_numpy(base), popular.shift),
         ColdExtension(
             torch.from_numpy(fold.warm),
             torch.from_numpy(ridge_map(catalogue.features, fold.warm, config.cold.ridge)),
