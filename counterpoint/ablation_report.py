@@ -9,6 +9,8 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from counterpoint.ablation_variants import shown
+
 COLOURS = {"better": "#12723f", "worse": "#b3261e"}
 UNSURE = "#6b7686"
 
@@ -142,8 +144,8 @@ def memory(row: Mapping[str, Any]) -> str:
 
 
 def changes(row: Mapping[str, Any]) -> str:
-    """The overrides as they would be typed."""
-    return ", ".join(f"{name}={setting}" for name, setting in row["overrides"].items()) or "nothing"
+    """What the variant overrides."""
+    return shown(row["overrides"])
 
 
 def _variants(ablation: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -17,13 +17,12 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from counterpoint import baselines, metrics
+from counterpoint import baselines
 from counterpoint.config.base import Section
-from counterpoint.evaluation import Task
+from counterpoint.config.evaluate import EvaluateConfig
+from counterpoint.evaluation import Task, judge
 from counterpoint.histories import Scorer
-from counterpoint.metrics import Ranking
 from counterpoint.progress import track
-from counterpoint.topk import rank
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +31,10 @@ DEPTH = 10
 
 MAX_USERS = 5_000
 """Validation users a trial is judged on at most."""
+
+MAX_ITEMS = 4_000
+"""Bound of ``max_items`` in a trial: a dense solve takes time with the cube of the items, and the
+best penalty hardly depends on their number. The chosen options are fitted without it."""
 
 Scope = Literal["none", "closed_form", "all"]
 
@@ -56,8 +59,9 @@ class Tuned:
     why: str = ""
 
     def log(self) -> dict[str, Any]:
-        """What evaluation.json keeps; JSON-ready."""
-        return {"options": self.options, "why": self.why, "tried": self.tried}
+        """What evaluation.json keeps: all but the times, so that equal runs write equal files."""
+        trials = [{"options": one["options"], "ndcg": one["ndcg"]} for one in self.tried]
+        return {"options": self.options, "why": self.why, "tried": trials}
 
 
 def tune(
@@ -106,6 +110,39 @@ def tune(
     return Tuned(name, scorer, chosen, tried, why)
 
 
+def fit_baselines(
+    config: EvaluateConfig,
+    task_valid: Task | None,
+    task_test: Task,
+    *,
+    text: npt.NDArray[np.float32] | None = None,
+) -> dict[str, Tuned]:
+    """Tune and fit the configured baselines.
+
+    Args:
+        config: ``baselines``, ``tune_baselines``, ``tuning_trials`` and ``seed``.
+        task_valid: As in ``tune``.
+        task_test: As in ``tune``.
+        text: As in ``tune``.
+
+    Raises:
+        ConfigError: As ``tune``.
+    """
+    return {
+        name: tune(
+            name,
+            task_valid,
+            task_test,
+            options=options,
+            text=text,
+            scope=config.tune_baselines,
+            max_trials=config.tuning_trials,
+            seed=config.seed,
+        )
+        for name, options in config.baselines.items()
+    }
+
+
 def _reason_not_to(
     plugin: ModuleType, task_valid: Task | None, grid: list[dict[str, Any]], scope: Scope
 ) -> str | None:
@@ -137,19 +174,26 @@ def _walk(
     best, best_ndcg = given, -np.inf
     taken: tuple[Section, Scorer] | None = None
     tried: list[dict[str, Any]] = []
+    met: list[Section] = []
     for stage in stages:
         base = best
         for values in stage:
             next(progress)
             trial = base | values
-            if any(record["options"] == trial for record in tried):
-                continue
             started = time.process_time()
             config = baselines.configure(name, trial)
+            if config in met:
+                continue
+            met.append(config)
+            config = _cheaper(config)
             scorer = _reweighed(name, config, taken)
             if scorer is None:
                 scorer = baselines.fit(
-                    name, task.train, n_items=len(task.item_ids), options=trial, text=text
+                    name,
+                    task.train,
+                    n_items=len(task.item_ids),
+                    options=config.model_dump(),
+                    text=text,
                 )
             ndcg = _ndcg(scorer, task, seed=seed)
             spent = round(time.process_time() - started, 2)
@@ -176,12 +220,14 @@ def _reweighed(name: str, config: Section, taken: tuple[Section, Scorer] | None)
     return scorer
 
 
+def _cheaper(config: Section) -> Section:
+    bound = getattr(config, "max_items", 0)
+    return config.model_copy(update={"max_items": MAX_ITEMS}) if bound > MAX_ITEMS else config
+
+
 def _ndcg(scorer: Scorer, task: Task, *, seed: int) -> float:
-    top = rank(scorer, task.histories, n_items=len(task.item_ids), k=DEPTH, seed=seed)
-    popularity = np.asarray(task.liked.sum(axis=0)).ravel().astype(np.int64)
-    warm = int((popularity > 0).sum())
-    ranking = Ranking(top, task.targets, popularity, warm, task.attributes)
-    return metrics.measure("ndcg", ranking, k=DEPTH).value
+    config = EvaluateConfig(k=DEPTH, metrics=("ndcg",), seed=seed)
+    return judge(scorer, task, config).measured["ndcg"].value
 
 
 def _bounded(task: Task, rng: np.random.Generator) -> Task:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from counterpoint import budget, fitting, trainer
 from counterpoint.choices import CONFIGURED, Choices, LinearPart, linear_parts
@@ -49,6 +50,7 @@ class Candidates:
 def fit(
     fold: Fold,
     validation: Validation,
+    features: npt.NDArray[np.float32],
     tokens: list[str],
     first: Choices,
     train_tower: TrainTower,
@@ -60,6 +62,7 @@ def fit(
     Args:
         fold: The fit to choose by.
         validation: Who judges the ridge of each linear form.
+        features: (N, F) of the items.
         tokens: Profile vocabulary.
         first: The starting settings.
         train_tower: See ``TrainTower``.
@@ -67,9 +70,8 @@ def fit(
         config: The grids.
     """
     found = Candidates()
-    n_items = fold.liked.shape[1]
     for half_life in config.prior.half_lives:
-        found.priors[half_life] = fitting.fit_prior(fold, n_items, tokens, half_life, config)
+        found.priors[half_life] = fitting.fit_prior(fold, features, tokens, half_life, config)
     _towers(found, fold, train_tower, allowance, config, always=True)
     parts = linear_parts(config, has_text=fold.gram.kernel.any().item())
     forms = sorted(config.linear.forms, key=lambda name: name != config.fusion.linear.split("/")[0])

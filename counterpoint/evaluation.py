@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,15 +109,6 @@ def prepare(
         held_out if only_held_out else None,
         attribute_names,
     )
-
-
-def fit_baselines(task: Task, chosen: Mapping[str, dict[str, Any]]) -> dict[str, Scorer]:
-    """Fit the chosen baselines on the training events of the task."""
-    n_items = len(task.item_ids)
-    return {
-        name: baselines.fit(name, task.train, n_items=n_items, options=options)
-        for name, options in chosen.items()
-    }
 
 
 def judge(scorer: Scorer, task: Task, config: EvaluateConfig) -> Judged:

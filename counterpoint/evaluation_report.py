@@ -74,6 +74,16 @@ PAGE = """<!doctype html>
  <span class="{{ row | colour }}">{{ row | arrow }}</span><span class="interval">
 {{- row.mean | signed }} ({{ row | bounds_or_few }})</span>{% endif %}
 {% endfor %}{% endif %}</tr>{% endfor %}</table></div>
+{% if e.baselines %}<h2>Tuning of the baselines</h2>
+<p>Chosen by NDCG@10 on the validation fold, then fitted on train and validation; evaluation.json
+ lists every trial.</p>
+<div class="scroll"><table><tr><th class="name">baseline<th class="name">options<th>trials
+<th>validation NDCG@10<th class="name">why</tr>
+{% for name, b in e.baselines.items() %}<tr><td class="name">{{ name }}<td class="name">
+{%- for option, value in b.options.items() %}{{ option }} {{ value }}{{ ", " if not loop.last }}
+{%- else %}defaults{% endfor %}<td>{{ b.tried | length }}
+<td>{{ b.tried | map(attribute="ndcg") | max | figure if b.tried else "–" }}
+<td class="wide">{{ b.why }}</tr>{% endfor %}</table></div>{% endif %}
 {% if e.classification %}{% set c = e.classification %}<h2>Liked or not interacted</h2>
 <p>Every target against one item drawn from those the user neither saw nor liked. AUC
  {{ c.auc | figure }}; at the best threshold {{ "%.1f" | format(100 * c.accuracy) }}% of the

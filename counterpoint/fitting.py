@@ -28,6 +28,7 @@ from counterpoint.linear import Gram, LinearScorer, gram, solve
 from counterpoint.objectives._objective import ObjectiveContext
 from counterpoint.prior import PriorScorer
 from counterpoint.propagation import item_graph
+from counterpoint.start_page import diversified
 
 OBJECTIVES = "counterpoint.objectives"
 
@@ -137,17 +138,22 @@ def tower_config(config: TrainConfig, variant: str) -> TrainConfig:
 
 
 def fit_prior(
-    fold: Fold, n_items: int, tokens: list[str], half_life_days: float | None, config: TrainConfig
+    fold: Fold,
+    features: npt.NDArray[np.float32],
+    tokens: list[str],
+    half_life_days: float | None,
+    config: TrainConfig,
 ) -> PriorScorer:
-    """Count popularity and attribute shares."""
+    """Count popularity and attribute shares; arrange the start page."""
     found = prior.fit(
         fold.train,
-        n_items,
+        len(features),
         tokens=tokens,
         half_life_days=half_life_days,
         shrinkage=config.prior.shrinkage,
     )
-    return PriorScorer(torch.from_numpy(found.base), torch.from_numpy(found.shift))
+    base = diversified(found.base, features, strength=config.prior.diversity)
+    return PriorScorer(torch.from_numpy(base), torch.from_numpy(found.shift))
 
 
 def fit_towers(
@@ -280,7 +286,7 @@ def assemble(
         tower,
         [fit_linear(fold, part, config) for part, _ in choices.linears],
         fit_factors(fold, config) if choices.factors else None,
-        fit_prior(fold, len(catalogue), tokens, choices.half_life_days, config),
+        fit_prior(fold, catalogue.features, tokens, choices.half_life_days, config),
         extension(fold, catalogue, choices.boost, config),
         choices.fusion(),
     ).eval()

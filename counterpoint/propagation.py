@@ -40,7 +40,7 @@ def co_occurrence_neighbours(interactions: sp.csr_matrix, top: int) -> Neighbour
     """
     norm = np.sqrt(np.asarray(interactions.multiply(interactions).sum(0)).ravel())
     rows = (interactions @ sp.diags(_inverse(norm))).T.tocsr()
-    index, value = sparse_top(rows, rows.T.tocsr(), top, own=False)
+    index, value = sparse_top(rows, rows.T.tocsr(), top, own=False, what="Find similar items")
     return index, value / np.maximum(value.sum(1, keepdims=True), 1e-12)
 
 
@@ -61,7 +61,7 @@ def lightgcn_neighbours(interactions: sp.csr_matrix, top: int) -> Neighbours:
     items = np.asarray(interactions.sum(0)).ravel()
     scaled = sp.diags(_inverse(np.sqrt(users))) @ interactions @ sp.diags(_inverse(np.sqrt(items)))
     rows = scaled.T.tocsr()
-    index, value = sparse_top(rows, scaled.tocsr(), top, own=False)
+    index, value = sparse_top(rows, scaled.tocsr(), top, own=False, what="Find similar items")
     own = np.asarray(rows.multiply(rows).sum(1), dtype=np.float32).reshape(-1, 1)
     place = np.arange(len(index))[:, None]
     return np.hstack([place, index]), np.hstack([own, value])

@@ -13,7 +13,7 @@ from counterpoint.recommender import Recommender
 PRIOR = "prior"
 BOOST = "cold boost"
 REST = "rest"
-"""What no weight accounts for: the tie-break of cold items and rounding."""
+"""What no weight accounts for: of cold items what the scorers do together, else rounding."""
 
 
 def is_cold(recommender: Recommender, item: int) -> bool:
@@ -26,8 +26,9 @@ def score_parts(recommender: Recommender, user: Histories, item: int) -> dict[st
     """Return name -> share of the score; the shares add up to it.
 
     A scorer's share is the fall of the score when its weight is 0. The fusion is linear in its
-    weights and the cold extension linear in the fused scores, so this is exact for warm and cold
-    items. Without a positive in the history the prior stands alone and has it all.
+    weights, so for warm items nothing is left over; the scores of cold items are predicted from
+    standardised ones, so there the shares of the scorers overlap and ``rest`` is what they do
+    together. Without a positive in the history the prior stands alone and has it all.
 
     Args:
         recommender: The model.
@@ -43,7 +44,10 @@ def score_parts(recommender: Recommender, user: Histories, item: int) -> dict[st
             module.weights = weights
             parts[name] = score - _score(replace(recommender, module=module), user, item)
     if is_cold(recommender, item) and bool(recommender.module.cold.features[item].any()):
-        parts[BOOST] = float(recommender.module.cold.boost)
+        module = copy.copy(recommender.module)
+        module.cold = copy.copy(module.cold)
+        module.cold.boost = 0.0
+        parts[BOOST] = score - _score(replace(recommender, module=module), user, item)
     rest = score - sum(parts.values())
     return {**parts, (REST if user.positive.any() else PRIOR): rest}
 

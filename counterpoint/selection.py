@@ -78,6 +78,7 @@ def choose(
     fitted = candidates.fit(
         fold,
         validation,
+        catalogue.features,
         tokens,
         first,
         lambda fold, variant: train_tower(fold, variant, examples),

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from counterpoint.progress import track
+
 MAX_ENTRIES = 8_000_000
 """Bound on the entries of the product held at once."""
 
 
 def sparse_top(
-    left: sp.csr_matrix, right: sp.csr_matrix, top: int, *, own: bool
+    left: sp.csr_matrix, right: sp.csr_matrix, top: int, *, own: bool, what: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Return the ``top`` largest entries of each row of ``left @ right``.
 
@@ -20,6 +22,7 @@ def sparse_top(
         right: (M, C).
         top: Entries kept per row (K), at most C, or C - 1 without the own entry.
         own: Whether the entry on the diagonal may be kept.
+        what: Shown beside the progress, where there is more than one block.
 
     Returns:
         (R, K) columns and (R, K) values; unused places hold the row's own number with value 0.
@@ -28,7 +31,8 @@ def sparse_top(
     top = min(top, width if own else max(width - 1, 0))
     index = np.repeat(np.arange(rows)[:, None], top, axis=1)
     value = np.zeros((rows, top), dtype=np.float32)
-    for start, stop in blocks(left, right) if top else ():
+    parts = list(blocks(left, right)) if top else []
+    for start, stop in track(parts, what) if len(parts) > 1 else parts:
         product = (left[start:stop] @ right).tocsr()
         for row in range(stop - start):
             cells = slice(product.indptr[row], product.indptr[row + 1])

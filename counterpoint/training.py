@@ -2,9 +2,7 @@
 
 import hashlib
 import logging
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -19,6 +17,7 @@ from counterpoint.choices import CONFIGURED, Choices
 from counterpoint.config.train import TrainConfig
 from counterpoint.fitting import Fold
 from counterpoint.graph import TowerScorer
+from counterpoint.isolation import peak_rss_mb
 from counterpoint.item_catalogue import ItemCatalogue, describe
 from counterpoint.model_folder import FactorSettings
 from counterpoint.recommender import KEPT, Recommender, Settings
@@ -157,9 +156,3 @@ def _key(config: TrainConfig, catalogue: ItemCatalogue, examples: pl.DataFrame) 
     digest.update(catalogue.text.tobytes())
     digest.update(examples.hash_rows(seed=0).to_numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def peak_rss_mb() -> float:
-    """Peak resident memory of this process in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024.0 if sys.platform != "darwin" else 1024.0**2)

@@ -23,7 +23,7 @@ def user_similarity(liked: sp.csr_matrix, top: int) -> sp.csr_matrix:
     norm = np.sqrt(np.asarray(liked.multiply(liked).sum(1)).ravel())
     scale = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
     rows = (sp.diags(scale) @ liked).tocsr()
-    index, value = sparse_top(rows, rows.T.tocsr(), top, own=False)
+    index, value = sparse_top(rows, rows.T.tocsr(), top, own=False, what="Find similar users")
     return _sparse(index.ravel(), np.minimum(value, 1.0).ravel(), index.shape, len(index))
 
 

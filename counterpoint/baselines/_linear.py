@@ -18,8 +18,9 @@ class ItemWeights:
         weights: (M, M) float32; column j holds the weights of item j's predictors.
         frequent: (M,) catalogue indices.
         n_items: N, size of the catalogue.
-        recency: Strength a of the event weights 1 + a * exp(-age / decay); 0 turns them off.
+        recency: Strength a of the event weights base + a * exp(-age / decay).
         decay: In positives since the event.
+        base: Weight of the oldest events.
     """
 
     weights: npt.NDArray[np.float32]
@@ -27,12 +28,13 @@ class ItemWeights:
     n_items: int
     recency: float = 0.0
     decay: float = 5.0
+    base: float = 1.0
 
     def score(self, histories: Histories) -> npt.NDArray[np.float32]:
         """(U, N) scores from the positives of each history."""
         history = histories.matrix(
             self.n_items,
-            values=recency_weights(histories, self.recency, self.decay),
+            values=recency_weights(histories, self.recency, self.decay, self.base),
             positive_only=True,
         )
         scores = np.zeros((len(histories), self.n_items), dtype=np.float32)
@@ -40,9 +42,11 @@ class ItemWeights:
         return scores
 
 
-def recency_weights(histories: Histories, recency: float, decay: float) -> npt.NDArray[np.float32]:
-    """(E,) event weights 1 + recency * exp(-age / decay), age in positives since."""
-    return (1 + recency * np.exp(-histories.ages() / decay)).astype(np.float32)
+def recency_weights(
+    histories: Histories, recency: float, decay: float, base: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """(E,) event weights base + recency * exp(-age / decay), age in positives since."""
+    return (base + recency * np.exp(-histories.ages() / decay)).astype(np.float32)
 
 
 def frequent_items(train: Histories, *, n_items: int, max_items: int) -> npt.NDArray[np.int64]:

@@ -84,6 +84,10 @@ class PriorConfig(Section):
     max_attributes: int = Field(default=256, ge=1)
     """Only the most frequent attributes are used."""
 
+    diversity: float = Field(default=1.0, ge=0)
+    """How much rarer an item may be to go before a double of an earlier one on the start page, as a
+    log ratio (0: the plain order of popularity); see start_page.py."""
+
 
 class ColdConfig(Section):
     """Kernel-ridge extension to items without interactions."""
@@ -102,6 +106,13 @@ class ColdConfig(Section):
     """Only the most frequent item attributes are used."""
 
 
+class ReportConfig(Section):
+    """What the train stage draws."""
+
+    map_items: int = Field(default=3000, ge=0)
+    """The most popular items on the embedding map; 0 draws none."""
+
+
 class TrainConfig(Section):
     """Everything the train stage reads."""
 
@@ -117,5 +128,6 @@ class TrainConfig(Section):
     factors: FactorsConfig = FactorsConfig()
     prior: PriorConfig = PriorConfig()
     cold: ColdConfig = ColdConfig()
+    report: ReportConfig = ReportConfig()
     seed: int = 0
     """Seed of initialisation, dropout and the order of the examples."""

@@ -6,17 +6,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from counterpoint import artifacts, columns, evaluation_report, tables
+from counterpoint import artifacts, baseline_tuning, baselines, columns, evaluation_report, tables
 from counterpoint.catalogues import on_catalogue
 from counterpoint.classification import Classification, classify, sample_pairs
 from counterpoint.cold_start import warm_and_cold
 from counterpoint.comparison import CHAMPION, MODEL, per_user_table, summarise
 from counterpoint.config.evaluate import EvaluateConfig
 from counterpoint.errors import DataError
-from counterpoint.evaluation import Task, candidates, check, fit_baselines, judge, prepare
+from counterpoint.evaluation import Task, candidates, check, judge, prepare
 from counterpoint.histories import Scorer
 from counterpoint.progress import track
 from counterpoint.recommender import Recommender
+from counterpoint.text_vectors import text_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,8 @@ def run(
         if config.extend_champion:
             served = served.extend(known.items)
         scorers[CHAMPION] = on_catalogue(served, served.item_ids, catalogue)
-    scorers |= fit_baselines(task, config.baselines)
+    tuned = _fit_baselines(config, known, candidate, task)
+    scorers |= {name: found.scorer for name, found in tuned.items()}
     judged = {
         name: judge(scorer, task, config)
         for name, scorer in track(scorers.items(), "Judge", total=len(scorers))
@@ -110,6 +112,7 @@ def run(
             name: warm_and_cold(scorers[name], judged[name], task, config) for name in own
         },
         "classification": asdict(classification) if classification else None,
+        "baselines": {name: found.log() for name, found in tuned.items()},
         "config": config.model_dump(mode="json"),
         "features": _read_json(features / artifacts.FEATURES),
         "model": {name: v for name, v in candidate.report.items() if name != "tried"},
@@ -121,6 +124,23 @@ def run(
     os.replace(evaluation / f".{artifacts.EVALUATION}", evaluation / artifacts.EVALUATION)
     _log(content, task)
     return EvaluateResult(content, classification)
+
+
+def _fit_baselines(
+    config: EvaluateConfig, known: tables.Tables, candidate: Recommender, task: Task
+) -> dict[str, baseline_tuning.Tuned]:
+    """Tune on the validation fold, where there is one, with the text the candidate reads."""
+    valid, text = None, None
+    if config.tune_baselines != "none":
+        try:
+            valid = prepare(
+                known.interactions, known.items, known.users, item_ids=task.item_ids, fold="valid"
+            )
+        except DataError as error:
+            logger.info("The baselines keep their options: %s", error)
+    if any(map(baselines.reads_text, config.baselines)):
+        text = text_vectors(known.items, task.item_ids, candidate.settings.encoder)
+    return baseline_tuning.fit_baselines(config, valid, task, text=text)
 
 
 def _read_json(path: Path) -> Any:

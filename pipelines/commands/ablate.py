@@ -87,8 +87,7 @@ def ablate(
     if show:
         table = Table("variant", "part", "settings")
         for each in chosen:
-            changed = ", ".join(f"{key}={value}" for key, value in each.overrides.items())
-            table.add_row(each.name, each.part, changed)
+            table.add_row(each.name, each.part, variants.shown(each.overrides))
         options.out.print(table)
         return
     if features and protocol:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoint import plugins
-from counterpoint.ablation_variants import DEFAULT, declared, parse, select
+from counterpoint.ablation_variants import DEFAULT, declared, parse, select, shown
 from counterpoint.config import Config
 from counterpoint.errors import ConfigError
 
@@ -69,3 +69,10 @@ def test_select_keeps_the_default_and_names_what_it_does_not_know() -> None:
         select(variants, ["tall"])
     with pytest.raises(ConfigError, match="Two variants"):
         select([*variants, variants[-1]], [])
+
+
+def test_tables_are_shown_by_their_names() -> None:
+    assert shown({"train.objectives": {"info_nce": {"samples": 7}, "moco": {}}, "a.b": [1]}) == (
+        "train.objectives={info_nce, moco}, a.b=[1]"
+    )
+    assert shown({}) == "nothing"

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoint import columns, examples, splits
-from counterpoint.batches import read_examples
+from counterpoint.batches import history_batch, read_examples
 from counterpoint.config import FeaturesConfig
 from counterpoint.histories import order_events
 from tests.counterpoint import logs, toys
@@ -58,3 +58,35 @@ def test_items_outside_the_catalogue_are_dropped() -> None:
     assert read.items.max() < 5 and read.targets.max() < 5
     whole = read.batch(np.arange(len(read)))
     assert len(whole.items) == len(whole.age) == len(whole.positive) == len(whole.owner)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=6), min_size=1, max_size=5
+    ),
+    st.integers(1, 7),
+    st.data(),
+)
+def test_whole_histories_of_some_users(events, length, data) -> None:
+    users = data.draw(st.lists(st.integers(0, len(events) - 1), max_size=6))
+    batch = history_batch(toys.histories(*events), np.array(users, dtype=np.int64), length)
+    assert batch.size == len(users) and batch.users.tolist() == users
+    assert not len(batch.target_items)
+    for row, user in enumerate(users):
+        kept = events[user][-length:]
+        own = batch.owner == row
+        liked = [positive for _, positive in kept]
+        assert batch.items[own].tolist() == [item for item, _ in kept]
+        assert batch.positive[own].tolist() == liked
+        assert batch.age[own].tolist() == [sum(liked[i + 1 :]) for i in range(len(liked))]
+
+
+def test_examples_know_the_index_of_their_user_in_the_fit() -> None:
+    _, frame = toys.prepared(toys.world())
+    frame = frame.filter(pl.col(columns.FIT) == "final")
+    users = sorted([*frame[columns.USER].unique(), "u0a", "zz"])
+    read = read_examples(frame, {"i0": 0}, length=9, user_ids=users)
+    ordered = frame.sort(columns.USER, columns.EXAMPLE)[columns.USER].to_list()
+    assert [users[user] for user in read.users] == ordered
+    assert [users[user] for user in read.batch(np.array([3, 0])).users] == [ordered[3], ordered[0]]

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from counterpoint import columns, evaluation, evaluation_report, splits
+from counterpoint import baselines, columns, evaluation, evaluation_report, splits
 from counterpoint.comparison import CHAMPION, MODEL, per_user_table, summarise
 from counterpoint.config import EvaluateConfig, SplitConfig
 from counterpoint.errors import ConfigError, DataError
@@ -29,7 +29,10 @@ def task():
 
 @pytest.fixture(scope="module")
 def judged(task):
-    scorers = evaluation.fit_baselines(task, {"ease": {}, "popularity": {}, "item_knn": {}})
+    scorers = {
+        name: baselines.fit(name, task.train, n_items=len(task.item_ids), options={})
+        for name in ("ease", "popularity", "item_knn")
+    }
     named = {MODEL: scorers["ease"], CHAMPION: scorers["ease"]} | scorers
     return {name: evaluation.judge(scorer, task, CONFIG) for name, scorer in named.items()}
 
@@ -182,7 +185,7 @@ def test_what_cannot_be_computed_is_shown_as_such(task, judged):
     bare = evaluation.Task(
         task.histories, task.targets, task.train, task.item_ids, task.attributes[:, :0]
     )
-    scorer = evaluation.fit_baselines(bare, {"popularity": {}})["popularity"]
+    scorer = baselines.fit("popularity", bare.train, n_items=len(bare.item_ids), options={})
     result = summarise({MODEL: evaluation.judge(scorer, bare, CONFIG)}, bare, CONFIG)
     assert result["methods"][MODEL]["diversity"] is None
     assert result["intervals"][MODEL]["diversity"] == {

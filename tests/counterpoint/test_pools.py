@@ -82,7 +82,7 @@ def test_what_is_judged_is_what_is_served(how, depth: int, monkeypatch) -> None:
     scorers = linears | {
         "factors": fitting.fit_factors(fold, config),
         "tower": tower,
-        "prior": fitting.fit_prior(fold, n_items, tokens, 1.0, config),
+        "prior": fitting.fit_prior(fold, catalogue.features, tokens, 1.0, config),
     }
     found = Pools(Validation(histories, targets, fold.warm, tokens, 512), scorers, [how]).ndcg(
         how, {names[0]: 1.0, names[1]: 0.5, "factors": 0.3, "tower": 1.2}, "prior", 0.5

@@ -57,7 +57,7 @@ def test_the_largest_entries_of_a_product_in_blocks(seed, top, own, limit) -> No
     product = (left @ left.T).toarray()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sparse_top, "MAX_ENTRIES", limit)
-        index, value = sparse_top.sparse_top(left, left.T.tocsr(), top, own=own)
+        index, value = sparse_top.sparse_top(left, left.T.tocsr(), top, own=own, what="Multiply")
     if not own:
         np.fill_diagonal(product, 0)
     kept = min(top, 6 if own else 5)

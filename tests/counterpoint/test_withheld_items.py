@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterpoint import columns, evaluation, examples, splits, withheld_items
+from counterpoint import baselines, columns, evaluation, examples, splits, withheld_items
 from counterpoint.config import EvaluateConfig, FeaturesConfig, SplitConfig
 from counterpoint.errors import DataError
 from tests.counterpoint.test_splits import interactions, logs
@@ -55,7 +55,7 @@ def test_cold_items_ranks_the_withheld_items_alone():
     assert not task.targets[:, ~task.held_out].nnz
     assert not task.liked[:, task.held_out].nnz
     config = EvaluateConfig(k=5, metrics=("ndcg",))
-    popular = evaluation.fit_baselines(task, {"popularity": {}})["popularity"]
+    popular = baselines.fit("popularity", task.train, n_items=len(task.item_ids), options={})
     top = evaluation.judge(popular, task, config).ranking.top
     assert task.held_out[top].all()
     everything = evaluation.judge(popular, replace(task, allowed=None), config)

@@ -8,30 +8,28 @@ from sklearn.metrics.pairwise import cosine_similarity
 from counterpoint import baselines, plugins
 from counterpoint.config.base import Section
 from counterpoint.errors import ConfigError
-from counterpoint.histories import Histories
+from counterpoint.metrics import EMPTY
+from counterpoint.topk import rank
+from tests.counterpoint.baselines.toys import dense, histories, two_tastes, two_texts
 
 PACKAGE = "counterpoint.baselines"
 NAMES = plugins.names(PACKAGE)
 DAY_US = 86_400_000_000
 
 
-def histories(lists, positive=None, timestamps=None):
-    """Histories of item lists; all events positive unless said otherwise."""
-    items = np.array([item for one in lists for item in one], dtype=np.int64)
-    return Histories(
-        [f"u{n}" for n in range(len(lists))],
-        np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64),
-        items,
-        np.ones(len(items), bool) if positive is None else np.array(positive, bool),
-        np.arange(len(items)) if timestamps is None else np.array(timestamps, dtype=np.int64),
-    )
+# Options that let the trained ones finish in a moment on toys; none for the closed forms.
+QUICK = {
+    "bpr": {"epochs": 100},
+    "lightgcn": {"epochs": 100},
+    "xsimgcl": {"epochs": 100},
+    "sasrec": {"epochs": 30, "factors": 16, "layers": 1, "dropout": 0},
+}
+IMPERSONAL = ("popularity", "recent_popularity")
 
 
-def two_tastes(users=40, seed=0):
-    """Half of the users like items 0-9, half items 10-19; item 20 is never liked."""
-    rng = np.random.default_rng(seed)
-    lists = [(rng.permutation(10)[:5] + 10 * (u % 2)).tolist() for u in range(users)]
-    return histories(lists)
+def fitted(name, train, n_items, text=None, **options):
+    options = QUICK.get(name, {}) | options
+    return baselines.fit(name, train, n_items=n_items, options=options, text=text)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,15 +43,32 @@ class TestContract:
 
     def test_scores_any_histories_finitely_and_reproducibly(self, name):
         train = two_tastes()
-        scorer = baselines.fit(name, train, n_items=21, options={})
+        scorer = fitted(name, train, 21, two_texts())
         batch = histories([[], [0, 20, 0], [3, 4, 5]], positive=[1, 0, 1, 1, 1, 1])
         scores = scorer.score(batch)
         assert scores.shape == (3, 21)
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
-        again = baselines.fit(name, train, n_items=21, options={}).score(batch)
+        again = fitted(name, train, 21, two_texts()).score(batch)
         np.testing.assert_array_equal(scores, again)
-        np.testing.assert_allclose(scorer.score(batch.take(np.array([2])))[0], scores[2], rtol=1e-5)
+        alone = scorer.score(batch.take(np.array([2])))[0]
+        np.testing.assert_allclose(alone, scores[2], rtol=1e-4, atol=1e-6)
+
+    def test_folds_in_users_it_never_met(self, name):
+        scorer = fitted(name, two_tastes(), 21, two_texts())
+        batch = histories([[0, 1, 2], [0, 1, 2]], names=["never met", "nor this one"])
+        scores = scorer.score(batch)
+        np.testing.assert_allclose(scores[0], scores[1], rtol=1e-4, atol=1e-6)
+
+    def test_lists_longer_than_the_catalogue_end_early(self, name):
+        scorer = fitted(name, two_tastes(), 21, two_texts())
+        top = rank(scorer, histories([[0, 1]]), n_items=21, k=50, seed=0)
+        assert sorted(top[0][top[0] != EMPTY]) == list(range(2, 21))
+
+    def test_fits_on_nothing_liked(self, name):
+        train = histories([[0, 1], []], positive=[0, 0])
+        scorer = fitted(name, train, 3)
+        assert np.isfinite(scorer.score(histories([[0], []]))).all()
 
     def test_ignores_what_was_not_liked(self, name):
         lists = [[0, 1, 2], [0, 1], [1, 2], [0, 2]]
@@ -63,25 +78,40 @@ class TestContract:
             positive=[p for one in lists for p in [1] * len(one) + [0]],
         )
         batch = histories([[0]])
-        for_liked = baselines.fit(name, liked, n_items=4, options={}).score(batch)
-        for_mixed = baselines.fit(name, mixed, n_items=4, options={}).score(batch)
-        np.testing.assert_allclose(for_liked, for_mixed, rtol=1e-5)
+        for_liked = fitted(name, liked, 4).score(batch)
+        for_mixed = fitted(name, mixed, 4).score(batch)
+        np.testing.assert_allclose(for_liked, for_mixed, rtol=1e-5, atol=1e-6)
 
     def test_fits_one_user_and_one_item(self, name):
-        scorer = baselines.fit(name, histories([[0]]), n_items=1, options={})
+        scorer = fitted(name, histories([[0]]), 1)
         assert np.isfinite(scorer.score(histories([[0], []]))).all()
+
+    def test_its_grid_holds_valid_options_and_starts_with_the_defaults(self, name):
+        plugin = plugins.load(PACKAGE, name)
+        for stage in getattr(plugin, "GRID", ()):
+            for option, values in stage.items():
+                assert values[0] == getattr(plugin.Config(), option)
+                for value in values:
+                    baselines.configure(name, {option: value})
 
     def test_refuses_unknown_options_by_name(self, name):
         with pytest.raises(ConfigError, match=rf"evaluate.baselines.{name}.nonsense"):
             baselines.fit(name, two_tastes(), n_items=21, options={"nonsense": 1})
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "popularity"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in IMPERSONAL])
 def test_personal_baselines_follow_the_users_taste(name):
-    scorer = baselines.fit(name, two_tastes(), n_items=21, options={})
-    scores = scorer.score(histories([[0, 1, 2], [10, 11, 12]]))
+    scorer = fitted(name, two_tastes(), 21, two_texts())
+    scores = scorer.score(histories([[0, 1, 2], [10, 11, 12]], names=["new", "too"]))
     assert scores[0, 3:10].min() > scores[0, 13:20].max()
     assert scores[1, 13:20].min() > scores[1, 3:10].max()
+
+
+def test_recent_popularity_counts_the_window():
+    times = [0, 1, 2, 9 * DAY_US, 10 * DAY_US]
+    train = histories([[0, 0, 1], [1, 2]], timestamps=times)
+    scorer = baselines.fit("recent_popularity", train, n_items=4, options={"window_days": 1})
+    np.testing.assert_array_equal(scorer.score(histories([[]]))[0], [0, 1, 1, 0])
 
 
 def test_popularity_counts_and_decays():
@@ -91,13 +121,6 @@ def test_popularity_counts_and_decays():
     np.testing.assert_allclose(plain, [[2, 2, 1, 0]] * 2)
     recent = baselines.fit("popularity", train, n_items=4, options={"half_life_days": 1})
     np.testing.assert_allclose(recent.score(everyone)[0], [0.5, 1.25, 1, 0])
-
-
-def dense(lists, n_items):
-    matrix = np.zeros((len(lists), n_items))
-    for row, one in enumerate(lists):
-        matrix[row, one] = 1
-    return matrix
 
 
 @settings(deadline=None, max_examples=20)
@@ -127,7 +150,11 @@ def test_item_knn_keeps_the_nearest_only():
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("ease", {"l2": 3.0}), ("edlae_recency", {"l2": 3.0, "dropout": 0.4, "recency": 0})],
+    [
+        ("ease", {"l2": 3.0}),
+        ("edlae", {"l2": 3.0, "dropout": 0.4}),
+        ("edlae_recency", {"l2": 3.0, "dropout": 0.4, "recency": 0}),
+    ],
 )
 def test_linear_weights_satisfy_the_optimality_conditions(name, options):
     """Off the diagonal, (Gram + penalty) B - Gram is zero: the constrained gradient vanishes."""
