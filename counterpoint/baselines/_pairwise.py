@@ -13,6 +13,7 @@ from torch.nn import functional
 from counterpoint.config.base import Section
 from counterpoint.histories import Histories
 from counterpoint.progress import track
+from counterpoint.trainer import limited_threads
 
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(U, d) and (N, d) parameters -> the (U, d') and (N, d') vectors whose products are the scores."""
@@ -39,7 +40,7 @@ class PairwiseConfig(Section):
     batch_size: int = Field(default=2048, ge=1)
     """Pairs in a step."""
 
-    max_steps: int = Field(default=20_000, ge=1)
+    max_steps: int = Field(default=5_000, ge=1)
     """Steps at most, whatever the epochs; bounds the time on large data."""
 
     seed: int = 0
@@ -128,19 +129,20 @@ def train_embeddings(
     size = min(config.batch_size, len(found))
     steps = min(config.epochs * -(-len(found) // max(size, 1)), config.max_steps)
     order = np.empty(0, dtype=np.int64)
-    for _ in track(range(steps if len(found) else 0), what):
-        if len(order) < size:
-            order = np.concatenate([order, rng.permutation(len(found))])
-        batch, order = order[:size], order[size:]
-        user, liked = found.users[batch], found.items[batch]
-        u, i, j = (torch.from_numpy(x) for x in (user, liked, found.negatives(user, rng)))
-        user_vectors, item_vectors = forward(users, items)
-        loss = bpr_loss(user_vectors[u], item_vectors[i], item_vectors[j])
-        squares = users[u].square().sum() + items[i].square().sum() + items[j].square().sum()
-        loss = loss + config.l2 / 2 * squares / size
-        if extra is not None:
-            loss = loss + extra(users, items, u, i)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+    with limited_threads(1):
+        for _ in track(range(steps if len(found) else 0), what):
+            if len(order) < size:
+                order = np.concatenate([order, rng.permutation(len(found))])
+            batch, order = order[:size], order[size:]
+            user, liked = found.users[batch], found.items[batch]
+            u, i, j = (torch.from_numpy(x) for x in (user, liked, found.negatives(user, rng)))
+            user_vectors, item_vectors = forward(users, items)
+            loss = bpr_loss(user_vectors[u], item_vectors[i], item_vectors[j])
+            squares = users[u].square().sum() + items[i].square().sum() + items[j].square().sum()
+            loss = loss + config.l2 / 2 * squares / size
+            if extra is not None:
+                loss = loss + extra(users, items, u, i)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
     return users.detach(), items.detach()

@@ -19,6 +19,7 @@ from torch.nn import functional
 from counterpoint.config.base import Section
 from counterpoint.histories import Histories
 from counterpoint.progress import track
+from counterpoint.trainer import limited_threads
 
 TRAINED = True
 GRID = ({"epochs": (40, 20, 80)}, {"dropout": (0.3, 0.5)})
@@ -50,7 +51,7 @@ class Config(Section):
     batch_size: int = Field(default=64, ge=1)
     """Sequences in a step."""
 
-    max_steps: int = Field(default=10_000, ge=1)
+    max_steps: int = Field(default=3_000, ge=1)
     """Steps at most, whatever the epochs; bounds the time on large data."""
 
     max_full_softmax_items: int = Field(default=10_000, ge=1)
@@ -151,7 +152,7 @@ def fit(train: Histories, *, n_items: int, config: Config) -> SasRec:
     """Train the network."""
     sequences = _windows(_liked(train), n_items, config.max_length)
     rng = np.random.default_rng(config.seed)
-    with torch.random.fork_rng(devices=[]):
+    with limited_threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = Network(n_items, config)
         per_epoch = -(-len(sequences) // config.batch_size)

@@ -28,6 +28,9 @@ class Config(PairwiseConfig):
     learning_rate: float = Field(default=0.05, gt=0)
     """Of Adam."""
 
+    max_steps: int = Field(default=2_000, ge=1)
+    """Steps at most; each walks the whole graph."""
+
     epochs: int = Field(default=30, ge=1)
     """Passes over the pairs."""
 
