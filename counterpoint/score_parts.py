@@ -6,7 +6,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from counterpoint.cold import moments
 from counterpoint.histories import Histories
 from counterpoint.recommender import Recommender
 
@@ -44,16 +46,21 @@ def score_parts(recommender: Recommender, user: Histories, item: int) -> dict[st
             module.weights = weights
             parts[name] = score - _score(replace(recommender, module=module), user, item)
     if is_cold(recommender, item) and bool(recommender.module.cold.features[item].any()):
-        module = copy.copy(recommender.module)
-        module.cold = copy.copy(module.cold)
-        module.cold.boost = 0.0
-        parts[BOOST] = score - _score(replace(recommender, module=module), user, item)
+        parts[BOOST] = recommender.module.cold.boost * _spread(recommender, user)
     rest = score - sum(parts.values())
     return {**parts, (REST if user.positive.any() else PRIOR): rest}
 
 
 def _score(recommender: Recommender, user: Histories, item: int) -> float:
     return float(recommender.score(user)[0, item])
+
+
+def _spread(recommender: Recommender, user: Histories) -> float:
+    """Spread of the user's warm scores, the unit of the boost."""
+    inputs = (torch.from_numpy(tensor) for tensor in vars(recommender.inputs(user)).values())
+    with torch.inference_mode():
+        fused = recommender.module.parts(*inputs).fused
+        return float(moments(fused, recommender.module.cold.warm)[1])
 
 
 def _without_one(weights: Any) -> Iterator[tuple[str, Any]]:
