@@ -138,7 +138,10 @@ def _linear(
     *,
     must: bool,
 ) -> None:
-    """Solve a form with its ridge, then with others as long as they are clearly better."""
+    """Solve a form with its ridge, then with others as long as they are better.
+
+    Of a walk only the first and the best are kept, for thousands of items fill 100 MB each.
+    """
     form = next(iter(parts.values())).form
     cost = budget.linear_seconds(len(fold.gram.items), transitions=form.share < 1.0)
     if must:
@@ -177,7 +180,10 @@ def _linear(
                 break
             judge(factor * step)
             if scores[factor * step].mean() <= scores[factor].mean():
+                del solved[factor * step], scores[factor * step]
                 break
+            if factor != 1.0:
+                del solved[factor], scores[factor]
             factor *= step
         if factor != 1.0:
             break

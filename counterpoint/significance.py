@@ -26,10 +26,12 @@ def nearest_of_best(
         distance: 0 at the start. Of equal distances the better mean is taken.
     """
     best = max(scores, key=lambda candidate: scores[candidate].mean())
+    first = min(scores, key=distance)
     near = [best]
     for candidate, values in scores.items():
         gap = scores[best] - values
         error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else np.inf
-        if gap.mean() <= ERRORS * error:
+        # A noisy candidate is near anything; it must not replace a start that is better than it.
+        if gap.mean() <= ERRORS * error and values.mean() >= scores[first].mean():
             near.append(candidate)
     return min(near, key=lambda c: (distance(c), -scores[c].mean()))

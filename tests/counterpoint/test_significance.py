@@ -24,3 +24,13 @@ def test_of_equal_distances_the_better_mean_is_taken() -> None:
 def test_one_user_decides_nothing() -> None:
     scores = {"start": np.array([0.0]), "other": np.array([1.0])}
     assert nearest_of_best(scores, lambda name: float(name != "start")) == "start"
+
+
+def test_a_noisy_candidate_near_the_best_does_not_replace_a_better_start() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.random(400)
+    noisy = start + 2.0 * rng.standard_normal(400)
+    noisy += start.mean() - 0.01 - noisy.mean()
+    scores = {"start": start, "best": start + 0.02, "noisy": noisy}
+    order = {"start": 0.0, "noisy": 1.0, "best": 2.0}
+    assert nearest_of_best(scores, order.__getitem__) == "best"
