@@ -18,7 +18,7 @@ STEP = 8e-8
 EVENT = 1.5e-6
 """Per history event of a tower step."""
 
-FACTOR = 4e-7
+FACTOR = 4e-8
 """Per positive or row, factor and sweep of the factorisation."""
 
 
