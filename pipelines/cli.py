@@ -13,6 +13,7 @@ from pipelines.commands import (
     cross_validate,
     demo,
     evaluate,
+    explain,
     fit,
     models,
     monitor,
@@ -65,6 +66,7 @@ for module in (
     monitor,
     serve,
     recommend,
+    explain,
     compile_command,
     submit,
 ):

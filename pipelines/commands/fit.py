@@ -51,7 +51,7 @@ def fit(
     settings = options.load(config, set_)
     given = {"interactions": interactions, "items": items, "users": users}
     if interactions is not None:
-        settings = settings.model_copy(update={"ingest": _files(settings.ingest, given)})
+        settings = settings.model_copy(update={"ingest": files(settings.ingest, given)})
     elif extra := [f"--{table}" for table, path in given.items() if path]:
         raise ConfigError(
             [f"{' and '.join(extra)} needs --interactions; or name all files in the configuration."]
@@ -67,13 +67,13 @@ def fit(
     options.out.print(f"Model: {model}")
 
 
-def _files(ingest: IngestConfig, given: dict[str, Path | None]) -> IngestConfig:
+def files(ingest: IngestConfig, given: dict[str, Path | None]) -> IngestConfig:
     """The configured ``tables`` with these files."""
     own = ingest.options if ingest.dataset == "tables" else {}
-    files: dict[str, Any] = {
+    named: dict[str, Any] = {
         table: {"path": str(path.absolute())} for table, path in given.items() if path
     }
-    options_ = merge(_sections(own), files)
+    options_ = merge(_sections(own), named)
     return ingest.model_copy(update={"dataset": "tables", "options": options_})
 
 

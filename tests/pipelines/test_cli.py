@@ -23,8 +23,8 @@ def counterpoint(*arguments: str, folder: Path | None = None) -> subprocess.Comp
 
 
 COMMANDS = [
-    *("demo", "run", "fit", "batch", "evaluate", "monitor", "serve", "recommend", "compile"),
-    *("submit", "stage", "runs", "models", "config", "ablate", "cross-validate"),
+    *("demo", "run", "fit", "batch", "evaluate", "monitor", "serve", "recommend", "explain"),
+    *("compile", "submit", "stage", "runs", "models", "config", "ablate", "cross-validate"),
 ]
 
 
