@@ -58,21 +58,21 @@ def frequent_items(train: Histories, *, n_items: int, max_items: int) -> npt.NDA
 
 def gram(
     train: Histories, frequent: npt.NDArray[np.int64], *, n_items: int
-) -> npt.NDArray[np.float64]:
+) -> npt.NDArray[np.float32]:
     """(M, M) X'X of the positives on the frequent items."""
     likes = train.matrix(n_items, positive_only=True)[:, frequent]
-    return (likes.T @ likes).toarray().astype(np.float64)
+    return np.asarray((likes.T @ likes).toarray(), dtype=np.float32)
 
 
 def denoising_penalty(
-    counts: npt.NDArray[np.float64], *, l2: float, dropout: float
+    counts: npt.NDArray[np.float32], *, l2: float, dropout: float
 ) -> npt.NDArray[np.float64]:
     """(M,) l2 + p / (1 - p) * diag(X'X): the expected effect of dropping inputs (Steck, 2020)."""
-    return np.asarray(l2 + dropout / (1 - dropout) * np.diag(counts))
+    return np.asarray(l2 + dropout / (1 - dropout) * np.diag(counts), dtype=np.float64)
 
 
 def solve(
-    gram: npt.NDArray[np.float64], diagonal: npt.NDArray[np.float64] | float
+    gram: npt.NDArray[np.float32], diagonal: npt.NDArray[np.float64] | float
 ) -> npt.NDArray[np.float32]:
     """Minimise ``|X - XB|^2 + |diag(diagonal)^(1/2) B|^2`` subject to diag(B) = 0.
 
@@ -99,6 +99,9 @@ def solve(
             f"The linear system of {len(gram)} items is not positive definite with a penalty of "
             f"{np.min(diagonal):g}. Raise l2 of this baseline."
         )
-    lower = np.tril(inverse, -1)
-    weights = (lower + lower.T) / -np.diag(inverse)
-    return weights.astype(np.float32)
+    scale = -1 / np.diag(inverse)
+    weights = np.tril(inverse, -1).astype(np.float32)
+    del system, factor, inverse
+    weights += weights.T
+    weights *= scale.astype(np.float32)
+    return weights

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -66,16 +67,20 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.users)
 
+    @cached_property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """(P,) ascending: user * N + item."""
+        return self.users * self.n_items + self.items
+
     def negatives(
         self, users: npt.NDArray[np.int64], rng: np.random.Generator
     ) -> npt.NDArray[np.int64]:
         """(B,) items drawn uniformly; one the user likes is drawn anew, at most ten times."""
         drawn = rng.integers(0, self.n_items, len(users))
-        keys = self.users * self.n_items + self.items
         for _ in range(10):
             wanted = users * self.n_items + drawn
-            place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-            liked = np.flatnonzero(keys[place] == wanted)
+            place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+            liked = np.flatnonzero(self.keys[place] == wanted)
             if not len(liked):
                 break
             drawn[liked] = rng.integers(0, self.n_items, len(liked))

@@ -46,7 +46,6 @@ def fit(
     frequent = frequent_items(train, n_items=n_items, max_items=config.max_items)
     counts = gram(train, frequent, n_items=n_items)
     penalty = denoising_penalty(counts, l2=config.l2, dropout=config.dropout)
-    vectors = text[frequent].astype(np.float64)
-    counts += config.text_weight * (vectors @ vectors.T)
+    counts += np.float32(config.text_weight) * (text[frequent] @ text[frequent].T)
     weights = solve(counts, penalty)
     return ItemWeights(weights, frequent, n_items, recency=config.recency, decay=config.decay)

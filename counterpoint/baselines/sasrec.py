@@ -22,7 +22,7 @@ from counterpoint.progress import track
 from counterpoint.trainer import limited_threads
 
 TRAINED = True
-GRID = ({"epochs": (40, 20, 80)}, {"dropout": (0.3, 0.5)})
+GRID = ({"max_length": (25, 50)},)
 
 PLACES = 100_000
 """Places scored at once; bounds memory."""
@@ -35,17 +35,17 @@ class Config(Section):
     """Width of the item embeddings and of the layers; a multiple of ``heads``."""
 
     layers: int = Field(default=2, ge=1)
-    heads: int = Field(default=1, ge=1)
+    heads: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Of embeddings, attention and hidden layers."""
 
-    max_length: int = Field(default=100, ge=2)
+    max_length: int = Field(default=25, ge=2)
     """Newest positives that are read; longer training sequences are cut into such windows."""
 
-    learning_rate: float = Field(default=0.002, gt=0)
+    learning_rate: float = Field(default=0.003, gt=0)
     """Of Adam, warmed up and then falling linearly."""
 
-    epochs: int = Field(default=40, ge=1)
+    epochs: int = Field(default=30, ge=1)
     """Passes over the sequences."""
 
     batch_size: int = Field(default=64, ge=1)

@@ -43,7 +43,7 @@ class Config(Section):
     decay: float = Field(default=10.0, gt=0)
     """Decay length of the events at scoring time, in positives since."""
 
-    max_items: int = Field(default=8_000, ge=1)
+    max_items: int = Field(default=5_000, ge=1)
     """Only the most liked items enter the dense solve (memory grows with the square)."""
 
 
@@ -57,7 +57,7 @@ def fit(train: Histories, *, n_items: int, config: Config) -> ItemWeights:
 
 
 def solve(
-    counts: npt.NDArray[np.float64], moves: Transitions, *, share: float, l2: float
+    counts: npt.NDArray[np.float32], moves: Transitions, *, share: float, l2: float
 ) -> npt.NDArray[np.float32]:
     """Return (M, M) B.
 
@@ -69,7 +69,8 @@ def solve(
     """
     if not len(counts):
         return np.zeros((0, 0), dtype=np.float32)
-    system = share * counts + (1 - share) * moves.together
+    system = share * counts.astype(np.float64)
+    system += (1 - share) * moves.together
     system[np.diag_indices_from(system)] += l2
     inverse = scipy.linalg.inv(system, overwrite_a=True, check_finite=False)
     moved = (1 - share) * (inverse @ (moves.together - moves.followed))
