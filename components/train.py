@@ -12,23 +12,23 @@ def train(
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     curves: dsl.Output[dsl.HTML],
+    embedding_map: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
 ) -> None:
     """Fit towers, linear part and fusion; choose on validation, then refit."""
     from pathlib import Path
 
     from components.curves import curves_page
+    from components.maps import map_page
     from components.publish import markdown, step
     from counterpoint.config import TrainConfig
     from counterpoint.stages import train as stage
 
     with step(metrics) as figures:
-        result = stage.run(
-            TrainConfig.model_validate(config),
-            features=Path(features.path),
-            model=Path(model.path),
-        )
+        settings = TrainConfig.model_validate(config)
+        result = stage.run(settings, features=Path(features.path), model=Path(model.path))
         figures |= result.figures
         curves_page(Path(model.path), curves.path)
+        map_page(Path(model.path), settings, embedding_map.path)
         markdown(summary.path, "Training", result.figures, notes=result.notes)
         model.metadata["framework"] = "torch"
