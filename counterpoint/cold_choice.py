@@ -2,8 +2,9 @@
 
 A share of the warm items is taken out of the scores' reach: their scores are predicted from their
 features by the extension fitted on the others, as those of a new item are. Targets are both kinds
-together. The boost taken is the one of the best mean NDCG@10 among those that cost the warm targets
-no more than the stated share, compared with never recommending a cold item.
+together. The boost taken is the greatest that costs the warm targets no more than the stated share of
+their NDCG@10, compared with never recommending a cold item: within that price new items shall be
+seen.
 """
 
 from dataclasses import replace
@@ -20,8 +21,9 @@ from counterpoint.graph import RecommenderModule
 from counterpoint.item_catalogue import ItemCatalogue
 from counterpoint.pools import Validation, ndcg
 
-SHARE = 0.1
-"""Share of the warm items that is treated as cold."""
+LEAST_SHARE, MOST_SHARE = 0.1, 0.5
+"""Bounds of the share of the warm items that is treated as cold; between them it is the share of
+cold items in the catalogue, for twice as many cold items cost about twice as much."""
 
 MAX_USERS = 500
 BARRED = -1e6
@@ -51,7 +53,8 @@ def choose(
     rng = np.random.default_rng(config.seed)
     warm = np.flatnonzero(fold.warm)
     hidden = np.zeros(len(catalogue), dtype=bool)
-    hidden[rng.choice(warm, max(1, round(SHARE * len(warm))), replace=False)] = True
+    share = min(max(1.0 - len(warm) / len(catalogue), LEAST_SHARE), MOST_SHARE)
+    hidden[rng.choice(warm, max(1, round(share * len(warm))), replace=False)] = True
     popularity = np.where(hidden, 0.0, fold.popularity).astype(np.float32)
     left = replace(fold, popularity=popularity)
     boosts = sorted({config.cold.boost, *config.choices.cold_boosts})
@@ -81,7 +84,7 @@ def choose(
         means[boost] = (float(np.nanmean(on_warm)), float(np.nanmean(on_cold)))
     bound = means[BARRED][0] * (1.0 - config.choices.max_cold_loss)
     allowed = [boost for boost in boosts if means[boost][0] >= bound] or [boosts[0]]
-    taken = max(allowed, key=lambda boost: (means[boost][1], -boost))
+    taken = max(allowed)
     tried = [
         {
             "step": "cold boost",
