@@ -52,7 +52,8 @@ class Plan:
         if all(name in options for name in ensemble.MEMBERS):
             members = {name: options[name] for name in ensemble.MEMBERS}
             yield self._obtain(ensemble.NAME, data, self.settings, runs.classical_ensemble, members)
-        for method, settings in ((runs.MODEL, self.settings), (runs.DEMO, self.demo)):
+        demo = self.demo if data.split.protocol in WARM_PROTOCOLS else None
+        for method, settings in ((runs.MODEL, self.settings), (runs.DEMO, demo)):
             if settings is not None:
                 for seed in self.seeds:
                     train = settings.train.model_copy(update={"seed": seed})
@@ -61,9 +62,11 @@ class Plan:
 
     def _peers(self, protocol: str) -> list[str]:
         """The baselines that have something to say: most cannot score items nobody touched."""
-        if protocol != "cold_items":
-            return list(self.baselines)
-        return [n for n in self.baselines if n == "popularity" or baselines.reads_text(n)]
+        if protocol == "cold_items":
+            return [n for n in self.baselines if n == "popularity" or baselines.reads_text(n)]
+        if protocol == "warm_and_cold":
+            return [n for n in self.baselines if not baselines.is_trained(n)]
+        return list(self.baselines)
 
     def _obtain(
         self,

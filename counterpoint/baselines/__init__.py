@@ -41,6 +41,11 @@ def reads_text(name: str) -> bool:
     return bool(getattr(load(name), "TEXT", False))
 
 
+def is_trained(name: str) -> bool:
+    """Whether this baseline is fitted by gradient steps."""
+    return bool(getattr(load(name), "TRAINED", False))
+
+
 def configure(name: str, options: dict[str, Any]) -> Section:
     """Validate the options of one baseline.
 
