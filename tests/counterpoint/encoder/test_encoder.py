@@ -1,14 +1,17 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from counterpoint import columns, tables
 from counterpoint.config.train import EncoderConfig
 from counterpoint.encoder import TextEncoder
 from counterpoint.encoder.backbone import TextTower
 from counterpoint.errors import SetupError
+from counterpoint.text_vectors import text_vectors
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "space", "farm", "story", "war", "a"]
 
@@ -95,3 +98,15 @@ def test_missing_weights_name_what_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SetupError, match=r"all-MiniLM-L6-v2.*train\.encoder\.model"):
         encoder(tmp_path / "empty", tmp_path)
+
+
+def test_text_vectors_follow_the_catalogue_and_leave_gaps_zero(weights, tmp_path: Path) -> None:
+    config = EncoderConfig(model=str(weights), cache=str(tmp_path))
+    items = pl.DataFrame(
+        {columns.ITEM: ["b", "a", "a"], columns.TITLE: ["space war", "a farm", "story"]}
+    )
+    items = tables.conform(items, columns.ITEMS, table="items")
+    vectors = text_vectors(items, ["a", "unknown", "b"], config)
+    np.testing.assert_array_equal(vectors, TextEncoder(config).encode(["a farm", "", "space war"]))
+    assert text_vectors(items, ["unknown"], config).shape == (1, 0)
+    assert text_vectors(items, ["a"], None).shape == (1, 0)

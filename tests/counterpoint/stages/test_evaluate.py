@@ -64,6 +64,31 @@ def evaluated(folders):
     )
 
 
+def test_baselines_are_tuned_on_validation_and_every_trial_is_kept(folders, evaluated):
+    found = evaluated.evaluation["baselines"]
+    assert set(found) == {"popularity", "ease"}
+    assert len(found["ease"]["tried"]) > 1
+    best = max(found["ease"]["tried"], key=lambda trial: trial["ndcg"])
+    assert best["options"] == found["ease"]["options"]
+    page = (folders / "evaluation" / artifacts.REPORT).read_text("utf-8")
+    assert "Tuning of the baselines" in page
+    assert found["ease"]["why"] in page
+
+
+def test_tuning_can_be_off_and_text_may_be_missing(folders):
+    given = {"edlae_recency": {}, "cease": {"recency": 4.0}, "content": {}}
+    result = evaluate.run(
+        CONFIG.model_copy(update={"baselines": given, "tune_baselines": "none"}),
+        features=folders / "features",
+        model=folders / "model",
+        evaluation=folders / "untuned",
+    )
+    assert not any(found["tried"] for found in result.evaluation["baselines"].values())
+    methods = result.evaluation["methods"]
+    # The model reads no text, so CEASE has no side information: it is EDLAE.
+    assert methods["cease"] == methods["edlae_recency"]
+
+
 def test_writes_everything_a_person_and_a_machine_need(folders, evaluated):
     out = folders / "evaluation"
     assert {path.name for path in out.iterdir()} == {
