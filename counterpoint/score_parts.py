@@ -1,7 +1,7 @@
 """What each scorer of the fusion adds to the score of one item."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -40,7 +40,8 @@ def score_parts(recommender: Recommender, user: Histories, item: int) -> dict[st
     score = _score(recommender, user, item)
     parts = {}
     if user.positive.any():
-        for name, weights in _without_one(recommender.module.weights):
+        names = list(recommender.report.get("choices", {}).get("linear", {}))
+        for name, weights in _without_one(recommender.module.weights, names):
             # A shallow copy: the tensors and submodules stay shared, only `weights` is its own.
             module = copy.copy(recommender.module)
             module.weights = weights
@@ -63,8 +64,13 @@ def _spread(recommender: Recommender, user: Histories) -> float:
         return float(moments(fused, recommender.module.cold.warm)[1])
 
 
-def _without_one(weights: Any) -> Iterator[tuple[str, Any]]:
-    """Yield scorer name and the weights without it, for every weight that is not 0 already."""
+def _without_one(weights: Any, linear: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yield scorer name and the weights without it, for every weight that is not 0 already.
+
+    Args:
+        weights: Of the fusion.
+        linear: Names of the linear parts; a model without a report has numbers instead.
+    """
     for field in fields(weights):
         value = getattr(weights, field.name)
         if isinstance(value, float) and value:
@@ -72,4 +78,5 @@ def _without_one(weights: Any) -> Iterator[tuple[str, Any]]:
         elif isinstance(value, tuple) and all(isinstance(v, float) for v in value):
             for place in np.flatnonzero(value):
                 fewer = (*value[:place], 0.0, *value[place + 1 :])
-                yield f"{field.name} {place + 1}", replace(weights, **{field.name: fewer})
+                name = linear[place] if len(linear) == len(value) else str(place + 1)
+                yield f"linear {name}", replace(weights, **{field.name: fewer})

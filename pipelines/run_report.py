@@ -1,4 +1,4 @@
-"""The run report: one HTML page with the stages, their key figures and links to what they made."""
+"""The run report: stages, quality, gate, choices and map on one HTML page, with links to it all."""
 
 from pathlib import Path
 from typing import Any
@@ -7,44 +7,19 @@ from jinja2 import Environment
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{ record.id }}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
- body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem;
-        color: #1c2430; background: #fff }
- table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
- th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid #d9dee6;
-          vertical-align: top }
- td.number { text-align: right; font-variant-numeric: tabular-nums }
- .done { color: #12723f } .failed, .killed { color: #b3261e } code, pre { font-size: .88rem }
- pre { background: #f4f6f9; padding: 1rem; overflow: auto; max-height: 24rem }
- details { margin: .6rem 0 } summary { cursor: pointer; font-weight: 600 }
- details h1 { font-size: 1.1rem } details table { width: auto }
- .bar { background: #3467c4; height: .7rem; border-radius: 2px; min-width: 2px }
-</style>
-<h1>{{ record.pipeline | capitalize }} run</h1>
-<p><code>{{ record.id }}</code>, started {{ record.started }}, runner {{ record.runner }}:
- <strong class="{{ record.status }}">{{ record.status }}</strong></p>
-{% if record.fault %}<pre>{{ record.fault.message }}</pre>{% endif %}
-<table><thead><tr><th>stage<th>status<th>seconds<th style="width:12rem">share<th>key figure
-<th>memory MB</tr></thead><tbody>
-{% for stage in record.stages %}<tr><td>{{ stage.name }}
-<td class="{{ stage.status }}">{{ stage.status }}
-<td class="number">{{ "%.1f" | format(stage.seconds or 0) }}
-<td><div class="bar" style="width:{{ 100 * (stage.seconds or 0) / total }}%"></div>
-<td>{{ stage.key_figure }}
-<td class="number">{{ "%.0f" | format(stage.figures.get("peak_memory_mb", 0)) }}</tr>
-{% endfor %}</tbody></table>
-<h2>Reports and artifacts</h2>
-<table><thead><tr><th>stage<th>files</tr></thead><tbody>
-{% for stage, links in pages.items() %}<tr><td>{{ stage }}<td>
-{% for link in links %}<a href="{{ link.target | urlencode }}">{{ link.label }}</a>
-{%- if not loop.last %} · {% endif %}{% endfor %}</tr>{% endfor %}</tbody></table>
-{% for note in notes %}<details><summary>{{ note.stage }}</summary>{{ note.html }}</details>
-{% endfor %}<h2>Configuration</h2><pre>{{ config }}</pre>
-</html>
-"""
+from pipelines import run_sections
+from pipelines.run_page import PAGE
+
+TITLES = {
+    "stages": "Stages",
+    "quality": "Quality",
+    "gate": "Gate",
+    "choices": "Choices",
+    "training": "Training",
+    "map": "Embedding map",
+    "files": "Files",
+    "configuration": "Configuration",
+}
 
 
 def write(folder: Path, record: dict[str, Any]) -> Path:
@@ -55,20 +30,38 @@ def write(folder: Path, record: dict[str, Any]) -> Path:
     pages = {path.parent.name: _links(path.parent, folder) for path in outputs}
     summaries = [path.parent / "summary" for path in outputs if (path.parent / "summary").is_file()]
     seconds = [stage["seconds"] or 0.0 for stage in record["stages"]]
-    text = (
-        Environment(autoescape=True)
-        .from_string(PAGE)
-        .render(
-            record=record,
-            total=max([*seconds, 1e-9]),
-            pages={stage: links for stage, links in pages.items() if links},
-            notes=[{"stage": s.parent.name, "html": _html(s)} for s in summaries],
-            config=yaml.safe_dump(record["config"], sort_keys=False),
-        )
+    trained = run_sections.training(folder, record["config"])
+    sections = {
+        "quality": run_sections.quality(folder),
+        "gate": run_sections.verdict(folder),
+        "choices": trained,
+        "training": trained,
+        "map": trained and trained.embedding_map,
+    }
+    environment = Environment(autoescape=True)
+    environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    text = environment.from_string(PAGE).render(
+        record=record,
+        total=max([*seconds, 1e-9]),
+        contents=[(k, title) for k, title in TITLES.items() if k not in sections or sections[k]],
+        quality=sections["quality"],
+        verdict=sections["gate"],
+        training=trained,
+        shown=run_sections.SHOWN,
+        links={stage: _report(pages, stage) for stage in ("evaluate", "gate")},
+        pages={stage: links for stage, links in pages.items() if links},
+        notes=[{"stage": s.parent.name, "html": _html(s)} for s in summaries],
+        config=yaml.safe_dump(record["config"], sort_keys=False),
     )
     report = folder / "report.html"
     report.write_text(text, "utf-8")
     return report
+
+
+def _report(pages: dict[str, list[dict[str, str]]], stage: str) -> list[str]:
+    """The page that a stage's newest task wrote for people, if it is there."""
+    tasks = [links for task, links in pages.items() if task.startswith(stage)]
+    return [link["target"] for links in tasks[-1:] for link in links if link["label"] == "report"]
 
 
 def _html(summary: Path) -> Markup:
