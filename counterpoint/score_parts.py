@@ -76,7 +76,7 @@ def _without_one(weights: Any, linear: Sequence[str]) -> Iterator[tuple[str, Any
         if isinstance(value, float) and value:
             yield field.name, replace(weights, **{field.name: 0.0})
         elif isinstance(value, tuple) and all(isinstance(v, float) for v in value):
-            for place in np.flatnonzero(value):
+            for place in np.flatnonzero(value).tolist():
                 fewer = (*value[:place], 0.0, *value[place + 1 :])
                 name = linear[place] if len(linear) == len(value) else str(place + 1)
                 yield f"linear {name}", replace(weights, **{field.name: fewer})

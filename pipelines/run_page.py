@@ -31,7 +31,7 @@ PAGE = """<!doctype html>
 {% if record.fault %}<pre>{{ record.fault.message }}</pre>{% endif %}
 <nav>{% for anchor, title in contents %}<a href="#{{ anchor }}">{{ title }}</a>{% endfor %}</nav>
 {% if verdict %}<div class="verdict {{ 'passed' if verdict.promote else 'failed' }}">
-{{ verdict.summary }}</div>{% endif %}
+{{ "Promoted" if verdict.promote else "Held" }}: {{ verdict.summary }}</div>{% endif %}
 <h2 id="stages">Stages</h2>
 <div class="scroll"><table><thead><tr><th>stage<th>status<th class="number">seconds
 <th style="width:12rem">share<th>key figure<th class="number">memory MB</tr></thead><tbody>
@@ -45,17 +45,20 @@ PAGE = """<!doctype html>
 {% if quality %}<h2 id="quality">Quality</h2>
 <p>{{ quality.metric }} on {{ quality.users }} test users, all methods on the same users. Green: the
  paired interval of the model's advantage lies above 0.
-{%- for link in links.evaluate %} <a href="{{ link }}">The whole evaluation</a>{% endfor %}</p>
+{%- for link in links.evaluate %} <a href="{{ link | urlencode }}">The whole evaluation</a>
+{%- endfor %}</p>
 {{ quality.drawing }}
 <div class="scroll"><table><tr><th>method<th class="number">{{ quality.metric }}
-<th class="number">interval<th class="number">model minus method<th class="number">interval</tr>
+<th class="number">interval<th class="number">model minus method<th class="number">paired interval
+</tr>
 {% for m in quality.methods %}<tr{% if m.name == "model" %} class="best"{% endif %}><td>{{ m.name }}
 <td class="number">{{ m.value }}<td class="number">{{ m.interval }}
 <td class="number {{ m.status }}">{{ m.advantage }}
 <td class="number {{ m.status }}">{{ m.advantage_interval }}</tr>{% endfor %}</table></div>
 {% endif %}{% if verdict %}<h2 id="gate">Gate</h2>
 <p>Every condition must hold.
-{%- for link in links.gate %} <a href="{{ link }}">The decision with its figures</a>{% endfor %}</p>
+{%- for link in links.gate %} <a href="{{ link | urlencode }}">The decision with its figures</a>
+{%- endfor %}</p>
 <div class="scroll"><table><tr><th>condition<th>status<th>figures</tr>
 {% for r in verdict.reasons %}<tr><td>{{ r.condition }}<td class="{{ r.status }}">{{ r.status }}
 <td>{{ r.detail }}</tr>{% endfor %}</table></div>{% endif %}
@@ -65,13 +68,13 @@ PAGE = """<!doctype html>
 {% if training.tried %}<h3>What was tried</h3>
 <p class="note">Best first, each step with its own scale. The choice also weighs how certain a
  difference is, so the first of a list is not always taken.</p>
-{% for step in training.tried %}<details{% if loop.length < 3 %} open{% endif %}>
+{% for step in training.tried %}<details>
 <summary>{{ step.step or "Candidates" }}: {{ step.rows | length }} tried
 {%- if step.metric and step.rows %}, best {{ step.metric }} {{ step.rows[0].value }}{% endif %}
 </summary>
 <div class="scroll"><table><tr>{% for name in step.columns %}<th>{{ name | words }}{% endfor %}
 {% if step.metric %}<th class="number">{{ step.metric }}<th style="width:8rem">{% endif %}</tr>
-{% for row in step.rows[:shown] %}<tr>{% for cell in row.cells %}<td>{{ cell }}{% endfor %}
+{% for row in step.rows[:shown] %}<tr{% if row.taken %} class="best"{% endif %}>{% for cell in row.cells %}<td>{{ cell }}{% endfor %}
 {% if step.metric %}<td class="number">{{ row.value }}
 <td><div class="bar" style="width:{{ row.bar }}%"></div>{% endif %}</tr>{% endfor %}
 {% if step.rows | length > shown %}<tr><td class="note" colspan="9">and
@@ -80,9 +83,12 @@ PAGE = """<!doctype html>
 {% if training.skipped %}<h3>Not tried: the budget was used up</h3>
 <p>{{ training.skipped | join(" · ") }}</p>{% endif %}
 <h2 id="training">Training</h2>
-<h3>Objectives</h3>{{ pairs(training.objectives) }}
-{% for name, figures in training.fits.items() %}<h3>Fit “{{ name }}”</h3>
-{{ pairs(figures) }}{% endfor %}
+<h3>Objectives and their options</h3>{{ pairs(training.objectives) }}
+{% if training.fits %}<h3>Fits of the towers</h3>
+{% set names = (training.fits.values() | first).keys() | list %}
+<table><tr><th>fit{% for name in names %}<th class="number">{{ name | words }}{% endfor %}</tr>
+{% for fit, figures in training.fits.items() %}<tr><td>{{ fit }}{% for name in names %}
+<td class="number">{{ figures[name] }}{% endfor %}</tr>{% endfor %}</table>{% endif %}
 {% if training.curves %}<h3>Loss</h3>{{ training.curves }}{% endif %}
 {% if training.embedding_map %}<h2 id="map">Embedding map</h2>
 {{ training.embedding_map }}{% endif %}

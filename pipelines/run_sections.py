@@ -104,13 +104,14 @@ def training(folder: Path, config: Mapping[str, Any]) -> Training | None:
         for name, value in report.items()
         if isinstance(value, dict) and "steps" in value
     }
+    objectives = config.get("train", {}).get("objectives", {})
     return Training(
         _plain(report.get("choices", {})),
         _plain(report.get("validation", {})),
         tried(report.get("tried", [])),
         [str(one) for one in report.get("skipped", [])],
         fits,
-        _plain(config.get("train", {}).get("objectives", {})),
+        {name: shown(own) if own else "as by default" for name, own in objectives.items()},
         _inner(found.parent.parent / "curves", "<svg", "</svg>"),
         _inner(found.parent.parent / "embedding_map", "<figure", "</figure>"),
     )
@@ -136,6 +137,7 @@ def tried(records: Sequence[Mapping[str, Any]]) -> list[Tried]:
             {
                 "cells": [shown(r.get(name)) for name in columns],
                 "value": f"{value:.4f}" if metric else "",
+                "taken": r.get("taken") is True,
                 "bar": 5 + (BAR - 5) * (value - low) / max(high - low, 1e-12),
             }
             for value, r in sorted(zip(values, own, strict=True), key=lambda pair: -pair[0])

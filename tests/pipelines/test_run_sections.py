@@ -96,7 +96,7 @@ def test_the_report_shows_every_method_and_every_reason(run: Path) -> None:
     page = run_report.write(run, record()).read_text()
     for part in ("popularity", "0.2900", "beats ease", "interval reaches below 0", "141 of 20"):
         assert part.replace("0.2900", "0.29") in page
-    assert "The candidate is held." in page
+    assert "Held: The candidate is held." in page
     assert page.index("beats ease") < page.index("enough users")
     assert 'href="artifacts/training-1/evaluate/report.html"' in page
 
