@@ -74,7 +74,8 @@ PAGE = """<!doctype html>
 </summary>
 <div class="scroll"><table><tr>{% for name in step.columns %}<th>{{ name | words }}{% endfor %}
 {% if step.metric %}<th class="number">{{ step.metric }}<th style="width:8rem">{% endif %}</tr>
-{% for row in step.rows[:shown] %}<tr{% if row.taken %} class="best"{% endif %}>{% for cell in row.cells %}<td>{{ cell }}{% endfor %}
+{% for row in step.rows[:shown] %}<tr{% if row.taken %} class="best"{% endif %}>
+{% for cell in row.cells %}<td>{{ cell }}{% endfor %}
 {% if step.metric %}<td class="number">{{ row.value }}
 <td><div class="bar" style="width:{{ row.bar }}%"></div>{% endif %}</tr>{% endfor %}
 {% if step.rows | length > shown %}<tr><td class="note" colspan="9">and
