@@ -2,9 +2,9 @@
 
 A share of the warm items is taken out of the scores' reach: their scores are predicted from their
 features by the extension fitted on the others, as those of a new item are. Targets are both kinds
-together. The boost taken is the greatest that costs the warm targets no more than the stated share of
-their NDCG@10, compared with never recommending a cold item: within that price new items shall be
-seen.
+together. The boost taken is the greatest that costs the warm targets no more than the stated share
+of their NDCG@10, compared with never recommending a cold item: within that price new items shall
+be seen.
 """
 
 from dataclasses import replace

@@ -3,22 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 import torch
-from pydantic import ValidationError
 
-from counterpoint import columns, ials, plugins, prior, splits, towers, trainer
+from counterpoint import chosen_objectives, columns, ials, prior, splits, towers, trainer
 from counterpoint.batches import read_examples
 from counterpoint.choices import CONFIGURED, Choices, LinearPart
 from counterpoint.cold import ColdExtension, ridge_map
 from counterpoint.config.train import TrainConfig
-from counterpoint.errors import ConfigError
 from counterpoint.factors import FactorScorer
 from counterpoint.graph import RecommenderModule, TowerScorer
 from counterpoint.histories import Histories, from_events
@@ -29,8 +25,6 @@ from counterpoint.objectives._objective import ObjectiveContext
 from counterpoint.prior import PriorScorer
 from counterpoint.propagation import item_graph
 from counterpoint.start_page import diversified
-
-OBJECTIVES = "counterpoint.objectives"
 
 ITEM_CHUNK = 8192
 """Item vectors computed at once when a fit is finished."""
@@ -195,7 +189,7 @@ def fit_towers(
     )
     result = trainer.train(
         model,
-        objectives(config, context),
+        chosen_objectives.build(config, context),
         read_examples(
             examples,
             catalogue.index,
@@ -220,44 +214,6 @@ def fit_towers(
             seed=config.seed,
         )
     return scorer, result
-
-
-def objective_plugins(config: TrainConfig) -> dict[str, tuple[ModuleType, Any]]:
-    """Return name -> (plugin, checked options) of the configured objectives.
-
-    Raises:
-        ConfigError: Lists every unknown objective and every unknown or wrong option.
-    """
-    found: dict[str, tuple[ModuleType, Any]] = {}
-    faults = [] if config.objectives else ["train.objectives is empty: name at least one."]
-    for name, options in config.objectives.items():
-        try:
-            plugin = plugins.load(OBJECTIVES, name)
-            found[name] = (plugin, plugin.Config.model_validate(options))
-        except ConfigError as error:
-            faults += error.faults
-        except ValidationError as error:
-            known = ", ".join(plugin.Config.model_fields)
-            faults += [
-                f"train.objectives.{name}.{'.'.join(map(str, fault['loc']))} = "
-                f"{fault['input']!r}: {fault['msg']}. Known options: {known}."
-                for fault in error.errors()
-            ]
-    if faults:
-        raise ConfigError(faults)
-    return found
-
-
-def objectives(
-    config: TrainConfig, context: ObjectiveContext
-) -> dict[str, trainer.WeightedObjective]:
-    """Build the configured objectives; their initial parameters depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return {
-            name: (settings.weight, plugin.build(settings, context))
-            for name, (plugin, settings) in objective_plugins(config).items()
-        }
 
 
 def finish(model: towers.TwoTower) -> TowerScorer:

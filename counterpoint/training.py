@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from counterpoint import columns, fitting, prior, selection, trainer
+from counterpoint import chosen_objectives, columns, fitting, prior, selection, trainer
 from counterpoint.choices import CONFIGURED, Choices
 from counterpoint.config.train import TrainConfig
 from counterpoint.fitting import Fold
@@ -57,7 +57,7 @@ def fit(
         ConfigError: An objective or one of its options is unknown.
         DataError: There is no item at all, or the loss diverged.
     """
-    fitting.objective_plugins(config)
+    chosen_objectives.load(config)
     with trainer.limited_threads(config.fit.threads):
         started, cpu = time.monotonic(), time.process_time()
         catalogue = describe(interactions, items, config)

@@ -45,8 +45,8 @@ class EvaluateConfig(Section):
     """Plugin of counterpoint/baselines -> its options."""
 
     tune_baselines: Literal["none", "closed_form", "all"] = "closed_form"
-    """Choose the baselines' options from their grids on the validation fold: of none, of those that
-    are not trained by gradient steps (seconds), or of all (many minutes). Given options are kept."""
+    """Choose the baselines' options from their grids on the validation fold: of none, of those
+    not trained by gradient steps (seconds), or of all (many minutes). Given options are kept."""
 
     tuning_trials: int = Field(default=24, ge=1)
     """Fits per baseline at most; of a longer grid a seeded sample is tried."""

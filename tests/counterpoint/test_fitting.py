@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterpoint import fitting, plugins, training
+from counterpoint import chosen_objectives, plugins, training
 from counterpoint.errors import ConfigError
 from counterpoint.recommender import Recommender
 from tests.counterpoint import toys
@@ -19,7 +19,9 @@ def fit(workdir: Path, **over: Any) -> Recommender:
     return training.fit(folded, tables.items, tables.users, drawn, config, workdir=workdir)
 
 
-EVERY: dict[str, dict[str, Any]] = {name: {} for name in plugins.names(fitting.OBJECTIVES)}
+EVERY: dict[str, dict[str, Any]] = {
+    name: {} for name in plugins.names(chosen_objectives.OBJECTIVES)
+}
 FIT = {"epochs": 2, "min_steps": 8, "batch_size": 16, "checkpoint_steps": 5}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from counterpoint import columns, fitting, plugins, trainer
+from counterpoint import chosen_objectives, columns, plugins, trainer
 from counterpoint.batches import Batch, Examples, read_examples
 from counterpoint.config.towers import FitConfig
 from counterpoint.histories import Histories, from_events
@@ -18,7 +18,7 @@ from counterpoint.training_step import Run
 from tests.counterpoint import toys
 from tests.counterpoint.batch_maker import batch, context, two_tower
 
-NAMES = plugins.names(fitting.OBJECTIVES)
+NAMES = plugins.names(chosen_objectives.OBJECTIVES)
 USERS = toys.histories(
     [(0, True), (1, True), (3, True), (6, False)],
     [(2, True), (4, True), (5, True), (1, True)],
@@ -36,7 +36,7 @@ def towers() -> TwoTower:
 
 
 def built(name: str, model: TwoTower, histories: Histories = USERS, *, full: bool = True):
-    plugin = plugins.load(fitting.OBJECTIVES, name)
+    plugin = plugins.load(chosen_objectives.OBJECTIVES, name)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return plugin.build(plugin.Config(), context(model, histories, full_softmax=full))
@@ -183,7 +183,7 @@ def test_half_precision_comes_close(name: str, data) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_are_strict_and_weighted(name: str) -> None:
-    plugin = plugins.load(fitting.OBJECTIVES, name)
+    plugin = plugins.load(chosen_objectives.OBJECTIVES, name)
     assert plugin.Config(weight=0.5).weight == 0.5
     with pytest.raises(ValidationError):
         plugin.Config(no_such_option=1)
