@@ -34,7 +34,7 @@ class Contribution:
         title: For people.
         liked: Whether the event was positive; attributes count as liked.
         contribution: Fall of the score without it, in the score's units; may be negative.
-        share: Contribution over the sum of all absolute contributions of its kind.
+        share: Contribution over the sum of the absolute contributions of all events and attributes.
         rank_without: Place of the recommended item without it, from 1.
     """
 
@@ -110,15 +110,17 @@ def explain(
     fall, rank = found.score[0] - found.score[1:], found.rank[1:]
     ids, titles = recommender.item_ids, recommender.items[columns.TITLE].to_list()
     liked = np.isin(met, user.items[user.positive])
+    total = max(float(np.abs(fall).sum()), 1e-12)
     events = _ordered(
         [ids[i] for i in met],
         [titles[i] or ids[i] for i in met],
         liked,
         fall[: len(met)],
         rank[: len(met)],
+        total,
     )
     attributes = _ordered(
-        known, known, np.ones(len(known), dtype=bool), fall[len(met) :], rank[len(met) :]
+        known, known, np.ones(len(known), dtype=bool), fall[len(met) :], rank[len(met) :], total
     )
     told = [e.name for e in events if e.liked and e.contribution > 0][:named]
     explanation = Explanation(
@@ -183,8 +185,8 @@ def _ordered(
     liked: npt.NDArray[np.bool_],
     fall: npt.NDArray[np.float64],
     rank: npt.NDArray[np.int64],
+    total: float,
 ) -> list[Contribution]:
-    total = max(float(np.abs(fall).sum()), 1e-12)
     return [
         Contribution(
             names[i],

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -26,15 +27,18 @@ def show(account: "Account", console: Console) -> None:
     """Print one explanation."""
     found = account.explanation
     cold = "; a cold item, scored from its text and attributes" if found.cold else ""
-    table = Table("without", "liked", "score", "place", "share", title_justify="left")
-    table.title = (
+    console.print(
         f"{found.title} ({found.item_id}) for {found.user_id}: place {found.rank}, score "
-        f"{found.score:.2f}; {BECAUSE[found.because]}{cold}"
+        f"{found.score:.2f}; {BECAUSE[found.because]}{cold}",
+        style="bold",
+        markup=False,
+        highlight=False,
     )
+    table = Table("without", "liked", "score", "place", "share")
     for one in _shown(found.events):
-        table.add_row(one.title, "yes" if one.liked else "no", *_figures(found, one))
+        table.add_row(escape(one.title), "yes" if one.liked else "no", *_figures(found, one))
     for one in _shown(found.attributes):
-        table.add_row(one.name, "", *_figures(found, one))
+        table.add_row(escape(one.name), "", *_figures(found, one))
     if found.without_named is not None:
         table.add_section()
         table.add_row(
@@ -46,8 +50,6 @@ def show(account: "Account", console: Console) -> None:
         )
     if table.rows:
         console.print(table)
-    else:
-        console.print(table.title)
     parts = [f"{name} {value:+.2f}" for name, value in found.parts.items() if abs(value) > 0.005]
     console.print(f"Scorers: {' · '.join(parts)}")
     if account.terms is not None:
@@ -113,16 +115,19 @@ def faithfulness(explainer: "Explainer", pairs: int) -> dict[str, Any]:
 def show_faithfulness(found: dict[str, Any], console: Console) -> None:
     """Print the deletion test."""
     table = Table(
-        "three liked items removed",
-        "median fall of the score",
+        "removed",
+        "median fall",
         "score falls",
         "more than at random",
-        "median places lost",
+        "places lost",
     )
-    table.title = f"Deletion test over {found['pairs']} users"
+    console.print(
+        f"Deletion test over {found['pairs']} users: three liked items of the history are removed",
+        style="bold",
+    )
     names = {
-        "explained": "named by explain",
-        "served": "named by the server",
+        "explained": "by explain",
+        "served": "by the server",
         "random": "at random",
     }
     for name, row in found["removed"].items():

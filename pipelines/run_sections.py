@@ -165,7 +165,7 @@ def quality(folder: Path) -> Quality | None:
                 "name": name,
                 "value": shown(evaluation["methods"][name][metric]),
                 "interval": _interval(interval),
-                "advantage": "" if over is None else shown(over["mean"]),
+                "advantage": "" if over is None else _signed(over["mean"]),
                 "advantage_interval": "" if over is None else _interval(over),
                 "status": "done" if sure else "",
             }
@@ -218,6 +218,10 @@ def _metric(record: Mapping[str, Any]) -> str | None:
     ]
     named = [name for name in numbers if "ndcg" in name]
     return named[-1] if named else numbers[-1] if numbers else None
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.4f}"
 
 
 def _interval(row: Mapping[str, Any]) -> str:

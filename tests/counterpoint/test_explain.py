@@ -77,7 +77,8 @@ def test_contributions_are_the_falls_of_the_score_without_each_item(recommender)
     assert {e.name: e.liked for e in explanation.events} == {"i0": True, "i2": True, "i5": False}
     falls = [e.contribution for e in explanation.events]
     assert falls == sorted(falls, reverse=True)
-    assert sum(abs(e.share) for e in explanation.events) == pytest.approx(1)
+    everything = [*explanation.events, *explanation.attributes]
+    assert sum(abs(e.share) for e in everything) == pytest.approx(1)
     by_name = {e.name: e for e in explanation.events}
     keep = np.array([[True, True, False, True], [False, True, True, False]])
     hidden = leave_out.occlude(recommender, user, keep, [[], []], index)
