@@ -1,29 +1,31 @@
-"""The boost of cold items, chosen on validation with warm items that are treated as if cold.
+"""The boost of cold items, chosen on validation by the room they take in the lists.
 
-A share of the warm items is taken out of the scores' reach: their scores are predicted from their
-features by the extension fitted on the others, as those of a new item are. Targets are both kinds
-together. The boost taken is the greatest that costs the warm targets no more than the stated share
-of their NDCG@10, compared with never recommending a cold item: within that price new items shall
-be seen.
+Every place a cold item takes is one a known item loses. So the greatest boost is taken with which
+cold items hold no more than a stated share of the first ten places, each weighted by its discount
+in DCG. That is counted twice, and the greater share decides: for the items that are cold in the
+fit, and for a share of the warm items whose scores are predicted from their features by the
+extension fitted on the others, which stands for items that are added later. The shares vary much
+less from sample to sample than the NDCG@10 that is lost, which is recorded beside them.
 """
 
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from counterpoint import fitting
-from counterpoint.cold import moments
+from counterpoint.cold import ColdExtension, moments
 from counterpoint.config.train import TrainConfig
 from counterpoint.fitting import Fold
-from counterpoint.graph import RecommenderModule
+from counterpoint.graph import Parts, RecommenderModule
 from counterpoint.item_catalogue import ItemCatalogue
-from counterpoint.pools import Validation, ndcg
+from counterpoint.pools import K, Validation, ndcg
 
-LEAST_SHARE, MOST_SHARE = 0.1, 0.5
-"""Bounds of the share of the warm items that is treated as cold; between them it is the share of
-cold items in the catalogue, for twice as many cold items cost about twice as much."""
+HIDDEN = 0.1
+"""Share of the warm items that is treated as cold."""
 
 MAX_USERS = 500
 BARRED = -1e6
@@ -39,7 +41,7 @@ def choose(
 ) -> tuple[float, list[dict[str, Any]]]:
     """Return the boost and one record per boost tried.
 
-    The configured boost stands where no validation user has a target of each kind.
+    The configured boost stands for a catalogue of which neither text nor attributes are known.
 
     Args:
         module: The fused model of the fit to choose by.
@@ -53,47 +55,72 @@ def choose(
     rng = np.random.default_rng(config.seed)
     warm = np.flatnonzero(fold.warm)
     hidden = np.zeros(len(catalogue), dtype=bool)
-    share = min(max(1.0 - len(warm) / len(catalogue), LEAST_SHARE), MOST_SHARE)
-    hidden[rng.choice(warm, max(1, round(share * len(warm))), replace=False)] = True
-    popularity = np.where(hidden, 0.0, fold.popularity).astype(np.float32)
-    left = replace(fold, popularity=popularity)
+    hidden[rng.choice(warm, max(1, round(HIDDEN * len(warm))), replace=False)] = True
+    left = replace(fold, popularity=np.where(hidden, 0.0, fold.popularity).astype(np.float32))
     boosts = sorted({config.cold.boost, *config.choices.cold_boosts})
-    found: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {b: [] for b in (BARRED, *boosts)}
-    sample = validation.sample(MAX_USERS, config.seed)
-    cold = torch.from_numpy(hidden)
-    extension = fitting.extension(left, catalogue, 0.0, config)
+    simulated = fitting.extension(left, catalogue, 0.0, config)
+    actual = fitting.extension(fold, catalogue, 0.0, config)
+    new = torch.from_numpy(hidden)
+    found: dict[float, list[tuple[npt.NDArray, ...]]] = {boost: [] for boost in (BARRED, *boosts)}
     with torch.inference_mode():
-        for chunk in sample.chunks("Choose the boost of cold items"):
+        for chunk in validation.sample(MAX_USERS, config.seed).chunks("Choose the boost"):
             parts = module.parts(chunk.history, chunk.age, chunk.kind, chunk.profile)
-            base = extension(parts.fused, parts.evidence)
-            _, spread = moments(parts.fused, extension.warm)
             for boost in found:
-                scores = torch.where(extension.warm, base, base + boost * spread)
-                judged = [
-                    ndcg(scores, chunk.eligible, chunk.targets & kind) for kind in (~cold, cold)
-                ]
-                wanted = [(chunk.targets & kind).any(-1).numpy() for kind in (~cold, cold)]
+                of_hidden = _boosted(simulated, parts, boost)
+                of_cold = _boosted(actual, parts, boost)
                 found[boost].append(
-                    (np.where(wanted[0], judged[0], np.nan), np.where(wanted[1], judged[1], np.nan))
+                    (
+                        _places(of_hidden, chunk.eligible, new),
+                        _places(of_cold, chunk.unseen, ~actual.warm),
+                        _ndcg(of_hidden, chunk.eligible, chunk.targets & ~new),
+                        _ndcg(of_hidden, chunk.eligible, chunk.targets & new),
+                    )
                 )
-    means = {}
-    for boost, chunks in found.items():
-        on_warm, on_cold = (np.concatenate([part[kind] for part in chunks]) for kind in (0, 1))
-        if np.isnan(on_warm).all() or np.isnan(on_cold).all():
-            return config.cold.boost, []
-        means[boost] = (float(np.nanmean(on_warm)), float(np.nanmean(on_cold)))
-    bound = means[BARRED][0] * (1.0 - config.choices.max_cold_loss)
-    allowed = [boost for boost in boosts if means[boost][0] >= bound] or [boosts[0]]
-    taken = max(allowed)
-    tried = [
-        {
-            "step": "cold boost",
-            "boost": boost,
-            "taken": boost == taken,
-            "ndcg@10 warm": means[boost][0],
-            "ndcg@10 cold": means[boost][1],
-            "warm loss": 1.0 - means[boost][0] / max(means[BARRED][0], 1e-12),
-        }
-        for boost in boosts
+    measured = {
+        boost: [np.concatenate(p) for p in zip(*found[boost], strict=True)] for boost in found
+    }
+    barred = _mean(measured[BARRED][2])
+    tried: list[dict[str, Any]] = []
+    for boost in boosts:
+        of_hidden, of_cold, on_warm, on_new = (_mean(values) for values in measured[boost])
+        lost = None if on_warm is None or not barred else 1.0 - on_warm / barred
+        tried.append(
+            {
+                "step": "cold boost",
+                "boost": boost,
+                "places of new items": max(of_hidden or 0.0, of_cold or 0.0),
+                "ndcg@10 warm": on_warm,
+                "ndcg@10 new": on_new,
+                "warm loss": lost,
+            }
+        )
+    allowed = [
+        r["boost"] for r in tried if r["places of new items"] <= config.choices.max_cold_share
     ]
-    return taken, tried
+    taken = max(allowed, default=boosts[0])
+    return taken, [record | {"taken": record["boost"] == taken} for record in tried]
+
+
+def _boosted(extension: ColdExtension, parts: Parts, boost: float) -> Tensor:
+    """(B, N) scores with the cold ones moved by a boost."""
+    scores = extension(parts.fused, parts.evidence)
+    _, spread = moments(parts.fused, extension.warm)
+    return torch.where(extension.warm, scores, scores + boost * spread)
+
+
+def _places(scores: Tensor, eligible: Tensor, new: Tensor) -> npt.NDArray[np.float64]:
+    """(B,) discounted share of the first ten places that the (N,) new items hold."""
+    top = torch.topk(scores.masked_fill(~eligible, -torch.inf), min(K, scores.shape[1]), dim=-1)
+    discount = 1.0 / torch.log2(torch.arange(2, top.indices.shape[1] + 2, dtype=torch.float64))
+    held = new[top.indices] & (top.values > -torch.inf)
+    return ((held.double() * discount).sum(-1) / discount.sum()).numpy()
+
+
+def _ndcg(scores: Tensor, eligible: Tensor, targets: Tensor) -> npt.NDArray[np.float64]:
+    """(B,) NDCG@10, NaN for users without a target of the kind."""
+    return np.where(targets.any(-1).numpy(), ndcg(scores, eligible, targets), np.nan)
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    """Mean over the users that have a value, None without any."""
+    return None if np.isnan(values).all() else float(np.nanmean(values))

@@ -45,6 +45,7 @@ class Chunk:
         other: (B, L) bool.
         counted: (B, L) 1 for positives that count in sums.
         profile: (B, P).
+        unseen: (B, N) bool.
         eligible: (B, N) bool: warm and unseen.
         targets: (B, N) bool.
     """
@@ -57,6 +58,7 @@ class Chunk:
     other: Tensor
     counted: Tensor
     profile: Tensor
+    unseen: Tensor
     eligible: Tensor
     targets: Tensor
 
@@ -127,6 +129,7 @@ class Validation:
                 kind == OTHER_KIND,
                 (positive & ~repeated_later(history, positive)).float(),
                 torch.from_numpy(inputs.profile),
+                unseen,
                 unseen & warm,
                 torch.from_numpy(self.targets[part].toarray()),
             )

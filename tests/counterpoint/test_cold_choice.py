@@ -10,7 +10,7 @@ from tests.counterpoint import toys
 def choose(bound: float, **over: object) -> tuple[float, list[dict], dict[float, float]]:
     tables = toys.world(users=40, items=40)
     folded, drawn = toys.prepared(tables)
-    config = toys.small_config(choices={"max_cold_loss": bound}, **over)
+    config = toys.small_config(choices={"max_cold_share": bound}, **over)
     catalogue = describe(folded, tables.items, config)
     fold = fitting.prepare(folded, catalogue, {}, "choose", config)
     tower, _ = fitting.fit_towers(
@@ -26,16 +26,17 @@ def choose(bound: float, **over: object) -> tuple[float, list[dict], dict[float,
     histories, targets = splits.fold_histories(folded, "valid", catalogue.index)
     validation = Validation(histories, targets, fold.warm, ["none"], 512)
     taken, tried = cold_choice.choose(module, fold, validation, catalogue, config)
-    return taken, tried, {record["boost"]: record["warm loss"] for record in tried}
+    return taken, tried, {record["boost"]: record["places of new items"] for record in tried}
 
 
 @pytest.mark.parametrize("bound", [0.0, 0.05, 0.9])
-def test_the_greatest_boost_within_the_price_is_taken(bound: float) -> None:
-    taken, tried, loss = choose(bound)
+def test_the_greatest_boost_within_the_bound_is_taken(bound: float) -> None:
+    taken, tried, places = choose(bound)
     assert sum(record["taken"] for record in tried) == 1
-    allowed = [boost for boost, lost in loss.items() if lost <= bound + 1e-12]
-    assert taken == (max(allowed) if allowed else min(loss))
-    assert np.all(np.diff([loss[boost] for boost in sorted(loss)]) >= -1e-9)
+    allowed = [boost for boost, share in places.items() if share <= bound]
+    assert taken == (max(allowed) if allowed else min(places))
+    assert np.all(np.diff([places[boost] for boost in sorted(places)]) >= 0)
+    assert max(places.values()) > 0.1
 
 
 def test_items_of_which_nothing_is_known_keep_the_configured_boost() -> None:
