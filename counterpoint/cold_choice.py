@@ -82,13 +82,13 @@ def choose(
     barred = _mean(measured[BARRED][2])
     tried: list[dict[str, Any]] = []
     for boost in boosts:
-        of_hidden, of_cold, on_warm, on_new = (_mean(values) for values in measured[boost])
+        places, others, on_warm, on_new = (_mean(values) for values in measured[boost])
         lost = None if on_warm is None or not barred else 1.0 - on_warm / barred
         tried.append(
             {
                 "step": "cold boost",
                 "boost": boost,
-                "places of new items": max(of_hidden or 0.0, of_cold or 0.0),
+                "places of new items": max(places or 0.0, others or 0.0),
                 "ndcg@10 warm": on_warm,
                 "ndcg@10 new": on_new,
                 "warm loss": lost,
