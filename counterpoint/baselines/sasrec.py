@@ -7,6 +7,7 @@ where the catalogue is larger than ``max_full_softmax_items``. An empty history 
 alone, so it is ranked by what users begin with.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,7 @@ class Config(Section):
     """Of embeddings, attention and hidden layers."""
 
     max_length: int = Field(default=25, ge=2)
-    """Newest positives that are read; longer training sequences are cut into such windows."""
+    """Newest places that are read; longer training sequences are cut into such windows."""
 
     learning_rate: float = Field(default=0.003, gt=0)
     """Of Adam, warmed up and then falling linearly."""
@@ -81,7 +82,7 @@ class Network(nn.Module):
         super().__init__()
         self.n_items = n_items
         self.items = nn.Embedding(n_items + 2, config.factors)
-        self.places = nn.Embedding(config.max_length + 1, config.factors)
+        self.places = nn.Embedding(config.max_length, config.factors)
         self.bias = nn.Parameter(torch.zeros(n_items))
         nn.init.normal_(self.items.weight, std=0.02)
         nn.init.normal_(self.places.weight, std=0.02)
@@ -131,12 +132,12 @@ class SasRec:
     def score(self, histories: Histories) -> npt.NDArray[np.float32]:
         """(U, N) logits after the last positive of each history."""
         sequences = [
-            np.append(self.network.n_items, liked[-self.max_length :])
+            np.append(self.network.n_items, liked)[-self.max_length :]
             for liked in _liked(histories)
         ]
         scores = np.empty((len(histories), self.network.n_items), dtype=np.float32)
         order = np.argsort([len(one) for one in sequences], kind="stable")
-        step = max(1, PLACES // (self.max_length + 1))
+        step = max(1, PLACES // self.max_length)
         with torch.inference_mode():
             for start in range(0, len(order), step):
                 chosen = order[start : start + step]
@@ -150,23 +151,24 @@ class SasRec:
 
 def fit(train: Histories, *, n_items: int, config: Config) -> SasRec:
     """Train the network."""
-    sequences = _windows(_liked(train), n_items, config.max_length)
+    liked = [one for one in _liked(train) if len(one)]
     rng = np.random.default_rng(config.seed)
     with limited_threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = Network(n_items, config)
-        per_epoch = -(-len(sequences) // config.batch_size)
-        steps = min(config.epochs * per_epoch, config.max_steps) if sequences else 0
+        windows = sum(-(-len(one) // config.max_length) for one in liked)
+        steps = min(config.epochs * -(-windows // config.batch_size), config.max_steps)
         optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, config.learning_rate, total_steps=steps + 1, pct_start=0.1,
             anneal_strategy="linear",
         )  # fmt: skip
-        batches: list[npt.NDArray[np.int64]] = []
+        batches: list[list[npt.NDArray[np.int64]]] = []
         for _ in track(range(steps), "Fit SASRec"):
             if not batches:
-                batches = _batches(sequences, config.batch_size, rng)
-            batch, _ = _pad([sequences[row] for row in batches.pop()], n_items + 1)
+                drawn = _windows(liked, n_items, config.max_length, rng)
+                batches = _batches(drawn, config.batch_size, rng)
+            batch, _ = _pad(batches.pop(), n_items + 1)
             loss = _loss(network, batch, config)
             optimiser.zero_grad()
             loss.backward()
@@ -177,7 +179,7 @@ def fit(train: Histories, *, n_items: int, config: Config) -> SasRec:
 
 
 def _loss(network: Network, batch: Tensor, config: Config) -> Tensor:
-    states, following = network(batch)[:, :-1], batch[:, 1:]
+    states, following = network(batch[:, :-1]), batch[:, 1:]
     real = following < network.n_items
     states, targets = states[real], following[real]
     if network.n_items <= config.max_full_softmax_items:
@@ -197,25 +199,30 @@ def _liked(histories: Histories) -> list[npt.NDArray[np.int64]]:
 
 
 def _windows(
-    liked: list[npt.NDArray[np.int64]], start: int, length: int
+    liked: list[npt.NDArray[np.int64]], start: int, length: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
-    """Cut sequences into windows of ``length``, the newest one full; the first begins at start."""
+    """Cut sequences, which begin with ``start``, into windows that predict each item once.
+
+    The first cut of a long sequence is drawn anew each time, so that no item keeps its place.
+    """
     windows = []
     for one in liked:
-        for stop in range(len(one), 0, -length):
-            head = [one[stop - length - 1]] if stop > length else [start]
-            windows.append(np.append(head, one[max(0, stop - length) : stop]))
+        whole = np.append(start, one)
+        last = len(whole) - 1
+        first = int(rng.integers(1, length + 1)) if last > length else last
+        cuts = [0, *range(first, last, length), last] if last else []
+        windows += [whole[a : b + 1] for a, b in itertools.pairwise(cuts)]
     return windows
 
 
 def _batches(
     sequences: list[npt.NDArray[np.int64]], size: int, rng: np.random.Generator
-) -> list[npt.NDArray[np.int64]]:
+) -> list[list[npt.NDArray[np.int64]]]:
     """Batches of similar length (little padding), in random order."""
     length = np.array([len(one) for one in sequences])
     order = np.lexsort((rng.random(len(sequences)), length // 8))
-    batches = [order[start : start + size] for start in range(0, len(order), size)]
-    return [batches[place] for place in rng.permutation(len(batches))]
+    starts = rng.permutation(range(0, len(order), size))
+    return [[sequences[row] for row in order[start : start + size]] for start in starts]
 
 
 def _pad(sequences: list[npt.NDArray[np.int64]], padding: int) -> tuple[Tensor, Tensor]:

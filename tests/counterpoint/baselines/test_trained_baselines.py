@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from counterpoint import baselines
 from counterpoint.baselines._graph import graph_scorer, user_item_graph
 from counterpoint.baselines._pairwise import bpr_loss, pairs
+from counterpoint.baselines.sasrec import _windows
 from counterpoint.baselines.xsimgcl import info_nce
 from tests.counterpoint.baselines.toys import dense, histories, two_tastes
 
@@ -148,7 +149,7 @@ def test_sasrec_learns_a_cycle(limit, epochs):
 def test_sasrec_reads_the_newest_places_and_nothing_of_the_future():
     options = {"epochs": 2, "factors": 8, "layers": 1, "max_length": 4}
     scorer = baselines.fit("sasrec", two_tastes(), n_items=21, options=options)
-    long, short = [9, 8, 0, 1, 2, 3], [0, 1, 2, 3]
+    long, short = [9, 8, 0, 1, 2, 3], [7, 0, 1, 2, 3]
     scores = scorer.score(histories([long, short]))
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-6)
     with torch.no_grad():
@@ -169,3 +170,16 @@ def test_sasrec_refuses_a_width_its_heads_do_not_divide():
 
     with pytest.raises(ConfigError, match="heads"):
         baselines.configure("sasrec", {"factors": 10, "heads": 4})
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), max_size=6), st.integers(1, 8), st.integers(0, 100))
+def test_windows_predict_every_item_once_from_trained_places(lengths, length, seed):
+    liked = [np.arange(n) + 100 * place for place, n in enumerate(lengths)]
+    rng = np.random.default_rng(seed)
+    windows = _windows(liked, 10_000, length, rng)
+    predicted = [int(item) for one in windows for item in one[1:]]
+    assert sorted(predicted) == sorted(int(item) for one in liked for item in one)
+    assert all(1 < len(one) <= length + 1 for one in windows)
+    for one in windows:
+        assert one[0] == 10_000 or one[1] == one[0] + 1
