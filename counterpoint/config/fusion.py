@@ -68,7 +68,7 @@ class ChoiceConfig(Section):
     rounds: int = Field(default=2, ge=1)
     """Passes over the settings of the fusion; each pass looks at one setting after the other."""
 
-    max_cold_share: float = Field(default=0.02, ge=0, lt=1)
+    max_cold_share: float = Field(default=0.01, ge=0, lt=1)
     """Share of the first ten places (weighted by their discount) that cold items may take."""
 
     cold_boosts: tuple[float, ...] = (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
