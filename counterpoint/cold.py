@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.config.train import ColdConfig
+from counterpoint.errors import DataError
 
 TIE = 0.01
 """Cold items of equal features are told apart by up to this much: catalogue order settles it, so
@@ -49,7 +50,17 @@ def item_features(
         attributes: N lists of tokens.
         vocabulary: The A tokens that count; F = T + A.
         config: The weight.
+
+    Raises:
+        DataError: A text vector holds NaN or infinity.
     """
+    broken = np.flatnonzero(~np.isfinite(text).all(1))
+    if len(broken):
+        raise DataError(
+            f"{len(broken)} of {len(text)} text vectors hold NaN or infinity, the first that of "
+            f"item number {broken[0]}. Every vector must be finite. Check the encoder's weights "
+            "(train.encoder.model) and remove its cached vectors (train.encoder.cache)."
+        )
     place = {token: index for index, token in enumerate(vocabulary)}
     owned = np.zeros((len(text), len(vocabulary)), dtype=np.float32)
     for row, tokens in enumerate(attributes):

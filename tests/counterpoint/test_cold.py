@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
 from counterpoint.cold import TIE, ColdExtension, attribute_vocabulary, item_features, ridge_map
 from counterpoint.config.train import ColdConfig
+from counterpoint.errors import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -78,3 +80,11 @@ def test_features_are_a_kernel_of_text_and_attributes() -> None:
     np.testing.assert_allclose(kernel[0, 1], text[0] @ text[1] + 0.5, rtol=1e-5)
     np.testing.assert_allclose(kernel[0, 2], text[0] @ text[2], rtol=1e-4, atol=1e-6)
     assert features.dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_vectors_that_are_no_numbers_are_refused_with_the_item(value: float) -> None:
+    text = unit(5, 4)
+    text[3, 1] = value
+    with pytest.raises(DataError, match=r"1 of 5 text vectors.*item number 3"):
+        item_features(text, [[]] * 5, [], ColdConfig())
