@@ -93,7 +93,11 @@ class Stored:
 def write(stored: Stored, folder: Path) -> None:
     """Write model.safetensors, items.parquet and, last, model.json, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {n: t.detach().cpu().contiguous() for n, t in stored.module.state_dict().items()}
+    # Copies, for two linear parts may share the tensor of the items they cover.
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in stored.module.state_dict().items()
+    }
     tensors = folder / f".{artifacts.MODEL_TENSORS}.{os.getpid()}"
     save_file(state, tensors)
     encoder = stored.settings.encoder

@@ -226,3 +226,11 @@ def test_the_graph_exports_and_answers_alike(recommender, tmp_path: Path) -> Non
         own = answer(recommender, events, k=7, exclude=[[9]] * len(events))
         assert np.array_equal(item, own[0]) and np.array_equal(reason, own[2])
         np.testing.assert_allclose(score, own[1], atol=1e-4)
+
+
+def test_what_is_saved_is_loaded(recommender, tmp_path: Path) -> None:
+    recommender.save(tmp_path / "model")
+    loaded = Recommender.load(tmp_path / "model")
+    users = toys.histories([(3, True), (5, False), (8, True)], [])
+    np.testing.assert_array_equal(loaded.score(users), recommender.score(users))
+    assert loaded.settings == recommender.settings
