@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import ensemble
-from counterpoint import baselines, evaluation, tables, trial_data
-from counterpoint.baseline_tuning import Scope, tune
+from counterpoint import evaluation, tables, trial_data
+from counterpoint.baseline_trials import baseline_trial
+from counterpoint.baseline_tuning import Scope
 from counterpoint.config import Config
 from counterpoint.histories import Scorer
-from counterpoint.text_vectors import text_vectors
 from counterpoint.trial_data import TrialData
 from counterpoint.trials import Trial, model_trial, scorer_trial
 
@@ -25,17 +25,7 @@ def prepare(settings: Config, folder: Path) -> str:
 
 def baseline(name: str, scope: Scope, data: TrialData, settings: Config) -> Trial:
     """Tune one baseline on validation, fit it on train and validation and judge it."""
-    text = None
-    if baselines.reads_text(name):
-        known = data.read()
-        catalogue = evaluation.candidates([], known)
-        text = text_vectors(known.items, catalogue, settings.train.encoder)
-
-    def fit(task: evaluation.Task, choose: evaluation.Task | None) -> tuple[Scorer, dict[str, Any]]:
-        tuned = tune(name, choose, task, text=text, scope=scope)
-        return tuned.scorer, tuned.log()
-
-    return scorer_trial(name, data, settings, fit)
+    return baseline_trial(name, data, settings, scope)
 
 
 def classical_ensemble(
