@@ -11,14 +11,13 @@ At scoring time an event weighs exp(-age / decay).
 """
 
 import numpy as np
-import numpy.typing as npt
-import scipy.linalg
 from pydantic import Field
 
-from counterpoint.baselines._linear import ItemWeights, frequent_items, gram
+from counterpoint.baselines._linear import ItemWeights
 from counterpoint.config.base import Section
+from counterpoint.config.linear import LinearForm
 from counterpoint.histories import Histories
-from counterpoint.slist import Transitions, transitions
+from counterpoint.linear import gram, solve
 
 GRID = (
     {"l2": (500.0, 50.0, 200.0, 1000.0), "share": (0.5, 0.2, 0.8)},
@@ -48,34 +47,12 @@ class Config(Section):
 
 
 def fit(train: Histories, *, n_items: int, config: Config) -> ItemWeights:
-    """Solve for the item-item weights."""
-    frequent = frequent_items(train, n_items=n_items, max_items=config.max_items)
-    counts = gram(train, frequent, n_items=n_items)
-    moves = transitions(train, frequent, n_items=n_items, span=config.span)
-    weights = solve(counts, moves, share=config.share, l2=config.l2)
-    return ItemWeights(weights, frequent, n_items, base=0.0, recency=1.0, decay=config.decay)
-
-
-def solve(
-    counts: npt.NDArray[np.float32], moves: Transitions, *, share: float, l2: float
-) -> npt.NDArray[np.float32]:
-    """Return (M, M) B.
-
-    Args:
-        counts: (M, M) X'X.
-        moves: S'S and S'T.
-        share: a.
-        l2: Ridge.
-    """
-    if not len(counts):
-        return np.zeros((0, 0), dtype=np.float32)
-    system = share * counts.astype(np.float64)
-    system += (1 - share) * moves.together
-    system[np.diag_indices_from(system)] += l2
-    inverse = scipy.linalg.inv(system, overwrite_a=True, check_finite=False)
-    moved = (1 - share) * (inverse @ (moves.together - moves.followed))
-    own, diagonal = 1 - np.diag(moved), np.diag(inverse)
-    penalty = np.where(own - l2 * diagonal > 0, own / diagonal, l2)
-    weights = -moved - inverse * penalty
-    weights[np.diag_indices_from(weights)] += 1
-    return np.asarray(weights, dtype=np.float32)
+    """Solve for the item-item weights; SLIST is a point of the family of linear.py."""
+    no_text = np.zeros((n_items, 0), dtype=np.float32)
+    liked = train.matrix(n_items, positive_only=True)
+    statistics = gram(liked, no_text, train, max_items=config.max_items)
+    form = LinearForm(share=config.share, span=config.span, l2=config.l2)
+    weights = solve(statistics, form)[:-1, :-1]
+    return ItemWeights(
+        weights, statistics.items, n_items, base=0.0, recency=1.0, decay=config.decay
+    )
