@@ -141,7 +141,7 @@ def solve(statistics: Gram, form: LinearForm, *, row_top: int = 0) -> npt.NDArra
 def _system(
     statistics: Gram, form: LinearForm, ridge: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """a X'X + (1 - a) S'S + w K + ridge, in the order of columns that LAPACK works on in place."""
+    """A X'X + (1 - a) S'S + w K + ridge, in the order of columns that LAPACK works on in place."""
     known = form.share * statistics.counts
     if form.share < 1.0:
         known = known + (1.0 - form.share) * statistics.order(form.span).together
