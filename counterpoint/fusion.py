@@ -48,6 +48,14 @@ def standardise(
         (B, N) scores, and the (B, 1) factor that differences of scores were multiplied with; a row
         whose scores are all equal becomes 0.
     """
+    mean, factor = location(scores, eligible, how, best)
+    return (scores - mean) * factor, factor
+
+
+def location(
+    scores: Tensor, eligible: Tensor, how: Normalisation, best: int = TOP
+) -> tuple[Tensor, Tensor]:
+    """Return the (B, 1) mean and the (B, 1) inverse spread; arguments as of ``standardise``."""
     if how == "top":
         sample = torch.topk(scores.masked_fill(~eligible, -torch.inf), best, dim=-1).values
         inside = sample > -torch.inf
@@ -58,9 +66,12 @@ def standardise(
     count = inside.sum(-1, keepdim=True).clamp(min=1).to(scores.dtype)
     mean = sample.sum(-1, keepdim=True) / count
     deviation = torch.where(inside, sample - mean, 0.0)
-    spread = ((deviation * deviation).sum(-1, keepdim=True) / count).sqrt()
-    factor = torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), 0.0)
-    return (scores - mean) * factor, factor
+    return mean, inverse(((deviation * deviation).sum(-1, keepdim=True) / count).sqrt())
+
+
+def inverse(spread: Tensor) -> Tensor:
+    """Return 1 / spread, or 0 where the scores are all equal."""
+    return torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), 0.0)
 
 
 def fuse(

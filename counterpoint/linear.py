@@ -192,10 +192,17 @@ class LinearScorer(nn.Module):
             items: (B, L) catalogue indices.
             weight: (B, L) weight of each event, 0 where it does not count.
         """
+        scores = self.covered(items, weight)
+        return scores[:, :-1] if self.covers_all else scores.index_select(1, self.position)
+
+    def covered(self, items: Tensor, weight: Tensor) -> Tensor:
+        """Return (B, M + 1) scores of the items the weights cover; the last column is 0.
+
+        Arguments as of ``forward``.
+        """
         state = weight.new_zeros(items.shape[0], self.size)
         state = state.scatter_add(1, self.position[items], weight)
-        scores = torch.matmul(state, self.weights)
-        return scores[:, :-1] if self.covers_all else scores.index_select(1, self.position)
+        return torch.matmul(state, self.weights)
 
     def contributions(self, items: Tensor, weight: Tensor, winners: Tensor) -> Tensor:
         """Return (B, L, K): what each history event adds to the score of each winner.

@@ -1,0 +1,253 @@
+"""The fusion over a head that is always scored and the candidates of each user.
+
+The same scorers and the same fusion as graph.py, over (B, S) columns instead of (B, N). Means and
+spreads over the whole catalogue come from joint_moments.py and are exact. Only the normalisation
+``top`` looks at scores: at the best 200 of the columns.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from counterpoint.fusion import TOP, fuse, inverse, location
+from counterpoint.graph import OTHER_KIND, POSITIVE_KIND, RecommenderModule, repeated_later
+from counterpoint.joint_moments import blocks, head_items, joint_moments, rows
+from counterpoint.linear import LinearScorer
+
+
+class Users(NamedTuple):
+    """What the scorers made of the histories, before any item is scored.
+
+    Attributes:
+        items: (B, L) catalogue indices; any at padding.
+        first: (B, L) 1 for each warm item once, else 0.
+        counted: (B, L) bool.
+        positives: (B, 1).
+        tower: (B, d + 1) user vector and a 1 for the bias.
+        pool_weights: (P, B, L).
+        linear_weights: Of each linear part (B, L).
+        linear_scores: Of each linear part (B, M + 1).
+        factors: (B, f); of width 0 without a factorisation.
+        prior: (B, 1 + P) a 1 for the base, and the shares of the shifts.
+    """
+
+    items: Tensor
+    first: Tensor
+    counted: Tensor
+    positives: Tensor
+    tower: Tensor
+    pool_weights: Tensor
+    linear_weights: list[Tensor]
+    linear_scores: list[Tensor]
+    factors: Tensor
+    prior: Tensor
+
+
+class Fused(NamedTuple):
+    """The fused scores of the columns and what they are made of.
+
+    Attributes:
+        scores: (B, S) of head and candidates.
+        query: (B, D): the score is ``query . x_i`` + the linear parts + a constant.
+        constant: (B, 1).
+        linear: (B, H) what the linear parts add to the scores of the head.
+        linear_factors: Of each linear part (B, 1).
+        tower_factor: (B, 1).
+    """
+
+    scores: Tensor
+    query: Tensor
+    constant: Tensor
+    linear: Tensor
+    linear_factors: list[Tensor]
+    tower_factor: Tensor
+
+
+class CandidateScores(nn.Module):
+    """Scores head and candidates.
+
+    Args:
+        base: The trained module.
+        popular: How many of the most popular items belong to the head.
+    """
+
+    head: Tensor
+    shift: Tensor
+    mean: Tensor
+    covariance: Tensor
+    map: Tensor
+    map_total: Tensor
+    head_map: Tensor
+
+    def __init__(self, base: RecommenderModule, *, popular: int) -> None:
+        super().__init__()
+        self.base = base
+        self.blocks = blocks(base)
+        found = joint_moments(base)
+        self.count = float(found.count)
+        head = torch.from_numpy(head_items(base, at_least=popular))
+        self.register_buffer("head", head)
+        for name in ("mean", "covariance", "map", "map_total"):
+            self.register_buffer(name, getattr(found, name))
+        self.register_buffer("head_map", base.cold.ridge_map[head].contiguous())
+        # Item-major, for rows are gathered. The head's rows are multiplied by every user.
+        self.register_buffer("shift", base.prior.shift.T.contiguous())
+        self.register_buffer("head_rows", rows(base, head).T.contiguous())
+        for place, part in enumerate(self._linears):
+            self.register_buffer(f"head_position_{place}", part.position[head])
+
+    @property
+    def _linears(self) -> list[LinearScorer]:
+        return self.base.linear_parts
+
+    def users(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Users:
+        """Read the histories; arguments as of ``RecommenderModule.parts``."""
+        base = self.base
+        known = (history > 0) & (history <= base.cold.n_scored)
+        items = torch.where(known, history - 1, 0)
+        positive = known & (kind == POSITIVE_KIND)
+        other = known & (kind == OTHER_KIND)
+        counted = positive & ~repeated_later(history, positive)
+        first = known & ~repeated_later(history, known) & base.cold.warm[items]
+        weights = [part.event_weight(age) * counted.to(age.dtype) for part in self._linears]
+        scores = [
+            part.covered(items, weight)
+            for part, weight in zip(self._linears, weights, strict=True)
+        ]
+        vectors, pool_weights = base.tower.user.padded(items, age, positive, other)
+        one = torch.ones_like(vectors[:, :1])
+        factors = vectors[:, :0]
+        if base.factors is not None:
+            factors = base.factors.users(items, counted.to(age.dtype))
+        return Users(
+            items,
+            first.to(age.dtype),
+            counted,
+            positive.to(age.dtype).sum(-1, keepdim=True),
+            torch.cat([vectors, one], dim=1),
+            pool_weights,
+            weights,
+            scores,
+            factors,
+            torch.cat([one, base.prior.share(profile)], dim=1),
+        )
+
+    def fuse(self, users: Users, candidates: Tensor | None, eligible: Tensor) -> Fused:
+        """Fuse the scorers.
+
+        Args:
+            users: Of ``users``.
+            candidates: (B, C) catalogue indices outside the head; None: the head alone.
+            eligible: (B, S) bool, the columns whose scores count in the normalisation ``top``.
+        """
+        weights = self.base.weights
+        known = (users.positives > 0).to(users.tower.dtype)
+        linear = torch.zeros_like(eligible[:, : len(self.head)], dtype=users.tower.dtype)
+        constant = torch.zeros_like(known)
+        evidence, linear_factors, query = [], [], []
+        for place, share in enumerate(weights.linears):
+            on_head = self.linear_head(users, place)
+            columns = [on_head]
+            if candidates is not None:
+                columns.append(torch.zeros_like(candidates, dtype=on_head.dtype))
+            scores = torch.cat(columns, dim=1)
+            seen = users.linear_scores[place].gather(1, self._linears[place].position[users.items])
+            total = self.linear_moments(on_head)
+            mean, factor = self._location(users, scores, eligible, seen, total)
+            evidence.append((share, (scores - mean) * factor))
+            linear_factors.append(factor)
+            linear = linear + known * share * factor * on_head
+            constant = constant - known * share * factor * mean
+        for name in ("factors", "tower", "prior"):
+            vector = getattr(users, name)
+            if not vector.shape[1]:
+                continue
+            part = getattr(self.blocks, name)
+            scores = torch.matmul(vector, self.head_rows[part])
+            if candidates is not None:
+                scores = torch.cat([scores, self._at(name, vector, candidates)], dim=1)
+            seen = self._at(name, vector, users.items)
+            mean, factor = self._location(
+                users, scores, eligible, seen, self._moments(name, vector)
+            )
+            standard = (scores - mean) * factor
+            if name == "prior":
+                prior = standard
+                scale = (known * weights.prior * 2.0 / (1.0 + users.positives) + 1.0 - known) * factor
+            else:
+                evidence.append((getattr(weights, name), standard))
+                scale = known * getattr(weights, name) * factor
+            if name == "tower":
+                tower_factor = factor
+                query.insert(0, scale * vector)
+            else:
+                query.append(scale * vector)
+            constant = constant - scale * mean
+        scores = fuse(evidence, prior, users.positives, weights.prior)
+        joined = torch.cat(query, dim=1)
+        return Fused(scores, joined, constant, linear, linear_factors, tower_factor)
+
+    def linear_head(self, users: Users, place: int) -> Tensor:
+        """Return the (B, H) scores that a linear part gives to the head."""
+        position = getattr(self, f"head_position_{place}")
+        return users.linear_scores[place].index_select(1, position)
+
+    def linear_moments(self, on_head: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (B, 1) mean and variance over all warm items of scores that are 0 elsewhere."""
+        mean = on_head.sum(-1, keepdim=True) / self.count
+        square = (on_head * on_head).sum(-1, keepdim=True) / self.count
+        return mean, (square - mean * mean).clamp(min=0.0)
+
+    def _moments(self, name: str, vector: Tensor) -> tuple[Tensor, Tensor]:
+        part = getattr(self.blocks, name)
+        mean = torch.matmul(vector, self.mean[part].unsqueeze(1))
+        return mean, self.variance(vector, self.covariance[part, part])
+
+    def variance(self, vector: Tensor, covariance: Tensor) -> Tensor:
+        """Return (B, 1) ``q' Cov q``."""
+        return (torch.matmul(vector, covariance) * vector).sum(-1, keepdim=True).clamp(min=0.0)
+
+    def _at(self, name: str, vector: Tensor, items: Tensor) -> Tensor:
+        """Return (B, M) scores of (B, M) catalogue indices by one scorer."""
+        base = self.base
+        if name == "tower":
+            found = torch.matmul(base.tower.vectors[items], vector[:, :-1].unsqueeze(2))
+            return found.squeeze(2) + base.tower.bias[items]
+        if name == "factors" and base.factors is not None:
+            return torch.matmul(base.factors.factors[items], vector.unsqueeze(2)).squeeze(2)
+        found = torch.matmul(self.shift[items], vector[:, 1:].unsqueeze(2)).squeeze(2)
+        return found + base.prior.base[items]
+
+    def _location(
+        self,
+        users: Users,
+        scores: Tensor,
+        eligible: Tensor,
+        seen: Tensor,
+        total: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Return the (B, 1) mean and inverse spread of one scorer over the unseen warm items.
+
+        Args:
+            users: Of ``users``.
+            scores: (B, S).
+            eligible: (B, S).
+            seen: (B, L) scores of the history.
+            total: Mean and variance over all warm items.
+        """
+        if self.base.weights.normalisation == "top":
+            # Padding, for the graph must not fix whether there are as many as TOP columns.
+            none = torch.zeros_like(scores[:, :1]).expand(-1, TOP)
+            return location(
+                torch.cat([scores, none], dim=1),
+                torch.cat([eligible, none > 0.0], dim=1),
+                "top",
+                TOP,
+            )
+        mean, variance = total
+        away = (seen - mean) * users.first
+        left = (self.count - users.first.sum(-1, keepdim=True)).clamp(min=1.0)
+        shift = away.sum(-1, keepdim=True) / left
+        square = self.count * variance - (away * away).sum(-1, keepdim=True) - left * shift * shift
+        return mean - shift, inverse((square / left).clamp(min=0.0).sqrt())
