@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.candidate_scores import CandidateScores, Fused, Users
-from counterpoint.graph import REASONS, Parts, RecommenderModule
-
-NOT_SCORED, COUNTED, OPEN = 0, 1, 2
-"""Standing of a column: padding or seen; only counts in the normalisation; may be recommended."""
+from counterpoint.graph import REASONS, Parts, RecommenderModule, pad
+from counterpoint.retrieval import NOT_SCORED, OPEN
 
 
 class CandidateModule(nn.Module):
@@ -55,7 +53,7 @@ class CandidateModule(nn.Module):
         """Recommend.
 
         Args:
-            history: (B, L), as of ``RecommenderModule.forward``, at least ``REASONS`` wide.
+            history: (B, L), as of ``RecommenderModule.forward``.
             history_age: (B, L).
             history_kind: (B, L).
             profile: (B, P).
@@ -69,21 +67,22 @@ class CandidateModule(nn.Module):
             As ``RecommenderModule.forward``.
         """
         scorer = self.scorer
-        users = scorer.users(history, history_age, history_kind, profile)
+        # Three columns of padding: shorter histories still have three places to point at.
+        users = scorer.users(
+            *(pad(x, REASONS) for x in (history, history_age, history_kind)), profile
+        )
         inside = (candidates - 1).clamp(min=0)
         n_warm = len(scorer.head) + candidates.shape[1]
         counts = standing[:, :n_warm] > NOT_SCORED
         fused = scorer.fuse(users, inside, counts)
         taste = self.taste(users, fused, counts)
-        scores, items = [fused.scores], [scorer.head.expand(len(history), -1), inside]
+        # Added to, not expanded: the graph must not fix the number of rows.
+        row = torch.zeros_like(inside[:, :1])
+        scores, items = [fused.scores], [scorer.head + row, inside]
         if len(self.cold_items):
             where = None if self.exact_cold else cold
             scores.append(self._cold(taste, where))
-            items.append(
-                self.cold_items.expand(len(history), -1)
-                if where is None
-                else self.cold_items[where]
-            )
+            items.append(self.cold_items + row if where is None else self.cold_items[where])
         ranked = torch.where(standing == OPEN, torch.cat(scores, dim=1), -torch.inf)
         wanted = k.max().clamp(max=min(self.base.max_k, self.base.n_items))
         best = torch.topk(ranked, wanted if torch.jit.is_tracing() else int(wanted), dim=-1)
@@ -107,7 +106,7 @@ class CandidateModule(nn.Module):
         )
 
     def taste(self, users: Users, fused: Fused, counts: Tensor) -> Tensor:
-        """Return (B, F + 2), see ``ColdExtension.taste``; the lowest score is that of the columns."""
+        """Return (B, F + 2), see ``ColdExtension.taste``; the lowest score is of the columns."""
         constant, spread, theta = cold_terms(self.scorer, users, fused)
         lowest = torch.where(counts, fused.scores, torch.inf).amin(-1, keepdim=True)
         lowest = torch.where(torch.isfinite(lowest), lowest, 0.0) - 1.0
@@ -197,7 +196,7 @@ def cold_terms(
     spread = _spread(variance, around, linear, total, count)
     constant = mean + total + fused.constant
     if not scorer.head_map.shape[1]:
-        return constant, spread, scorer.head_map.new_zeros(1, 0).expand(len(mean), -1)
+        return constant, spread, mean[:, :0]
     floor = spread.clamp(min=1e-6)
     query, added = fused.query / floor, linear / floor
     if users.linear_scores:

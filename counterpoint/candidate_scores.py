@@ -112,8 +112,7 @@ class CandidateScores(nn.Module):
         first = known & ~repeated_later(history, known) & base.cold.warm[items]
         weights = [part.event_weight(age) * counted.to(age.dtype) for part in self._linears]
         scores = [
-            part.covered(items, weight)
-            for part, weight in zip(self._linears, weights, strict=True)
+            part.covered(items, weight) for part, weight in zip(self._linears, weights, strict=True)
         ]
         vectors, pool_weights = base.tower.user.padded(items, age, positive, other)
         one = torch.ones_like(vectors[:, :1])
@@ -174,7 +173,9 @@ class CandidateScores(nn.Module):
             standard = (scores - mean) * factor
             if name == "prior":
                 prior = standard
-                scale = (known * weights.prior * 2.0 / (1.0 + users.positives) + 1.0 - known) * factor
+                scale = (
+                    known * weights.prior * 2.0 / (1.0 + users.positives) + 1.0 - known
+                ) * factor
             else:
                 evidence.append((getattr(weights, name), standard))
                 scale = known * getattr(weights, name) * factor
@@ -194,7 +195,7 @@ class CandidateScores(nn.Module):
         return users.linear_scores[place].index_select(1, position)
 
     def linear_moments(self, on_head: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the (B, 1) mean and variance over all warm items of scores that are 0 elsewhere."""
+        """Return the (B, 1) mean and variance over the warm items; the scores are 0 elsewhere."""
         mean = on_head.sum(-1, keepdim=True) / self.count
         square = (on_head * on_head).sum(-1, keepdim=True) / self.count
         return mean, (square - mean * mean).clamp(min=0.0)

@@ -210,8 +210,8 @@ class RecommenderModule(nn.Module):
             taste: (B, F + 2) float32, see ``ColdExtension.taste``: scores items added later.
         """
         # Three columns of padding: shorter histories still have three places to point at.
-        history, kind = (_pad(x, REASONS) for x in (history, history_kind))
-        age = _pad(history_age, REASONS)
+        history, kind = (pad(x, REASONS) for x in (history, history_kind))
+        age = pad(history_age, REASONS)
         parts = self.parts(history, age, kind, profile)
         taste = self.cold.taste(parts.fused, parts.evidence)
         scores = parts.fused if self.cold.all_warm else self.cold.extend(parts.fused, taste)
@@ -266,7 +266,8 @@ def _best(scores: Tensor, banned: Tensor, allow: Tensor, k: Tensor) -> tuple[Ten
     return best.values, torch.where(best.values > -torch.inf, best.indices, 0)
 
 
-def _pad(values: Tensor, columns: int) -> Tensor:
+def pad(values: Tensor, columns: int) -> Tensor:
+    """Return (B, L + columns) with zeros on the right."""
     return torch.cat([values, values.new_zeros(values.shape[0], columns)], dim=1)
 
 
