@@ -4,15 +4,16 @@ Indices are one-based, as in the graph; index 0 is padding. Items added while th
 (live items) stand behind those of the graph.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from serving.engine import item_table
-from serving.engine.item_table import ItemTable
+from serving.engine.item_table import ItemTable, Texts
 
 Mask = npt.NDArray[np.bool_]
 """(N,) which items, zero-based."""
@@ -20,21 +21,37 @@ Mask = npt.NDArray[np.bool_]
 NEVER_CHANGES = int(np.iinfo(np.int64).max)
 
 
-@dataclass(frozen=True)
-class LiveItems:
-    """Items added, and ids removed, since the version was exported.
+class Changed(Protocol):
+    """New values of an item that the graph knows; none: as exported."""
+
+    title: str | None
+    tokens: Sequence[str] | None
+    available_from: int | None
+    available_until: int | None
+
+
+class LiveView(Protocol):
+    """Items added, changed and removed since the version was exported (engine/live_view.py).
 
     Attributes:
-        table: (L,) the added items.
-        features: (L, F) phi of counterpoint/cold.py; a row of zeros: nothing is known.
-        vectors: (L, d) unit vectors for similarity, or zeros.
-        removed: Ids that must no longer be shown, of the version or added.
+        ids: (M,) added items; M may be 0.
+        titles: (M,).
+        tokens: (M,) attribute tokens.
+        features: (M, F) phi of counterpoint/cold.py; a row of zeros: nothing is known.
+        available_from: (M,) microseconds since 1970.
+        available_until: (M,) microseconds since 1970.
+        hidden: One-based items of the graph that must not be shown.
+        overrides: One-based item of the graph -> its new values.
     """
 
-    table: ItemTable
+    ids: Sequence[str]
+    titles: Sequence[str]
+    tokens: Sequence[Sequence[str]]
     features: npt.NDArray[np.float32]
-    vectors: npt.NDArray[np.float32]
-    removed: frozenset[str]
+    available_from: npt.NDArray[np.int64]
+    available_until: npt.NDArray[np.int64]
+    hidden: npt.NDArray[np.int64]
+    overrides: Mapping[int, Changed]
 
 
 class Catalogue:
@@ -45,7 +62,7 @@ class Catalogue:
         vectors: (N, d) float32 unit vectors for similarity.
         n_graph: Number of items the graph knows, the first ones.
         live: (F + 2, N - n_graph) columns that score the others: scores = taste @ live.
-        removed: Ids that must not be shown.
+        hidden: One-based items that must not be shown, such as removed ones.
     """
 
     def __init__(
@@ -55,7 +72,7 @@ class Catalogue:
         *,
         n_graph: int | None = None,
         live: npt.NDArray[np.float32] | None = None,
-        removed: Iterable[str] = (),
+        hidden: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.table = table
         self.vectors = vectors
@@ -65,8 +82,7 @@ class Catalogue:
         self.ids = np.concatenate([nothing, table.ids])
         self.titles = np.concatenate([nothing, table.titles])
         self.index = {item.decode(): place for place, item in enumerate(table.ids, start=1)}
-        gone = [self.index[item] - 1 for item in removed if item in self.index]
-        self.removed = np.array(sorted(gone), dtype=np.int64)
+        self.hidden = np.empty(0, dtype=np.int64) if hidden is None else hidden
 
     def __len__(self) -> int:
         return len(self.table)
@@ -95,17 +111,31 @@ class Catalogue:
         """Whether any item has the attribute token."""
         return token in self._owners[0]
 
-    def tokens(self, item: int, name: str) -> list[int]:
-        """Return the codes of an item's attributes of one name, such as ``genre``.
+    def attributes(self, item: int) -> Texts:
+        """Return the attribute tokens of an item (one-based)."""
+        table = self.table
+        return table.tokens[table.codes[table.starts[item - 1] : table.starts[item]]]
+
+    def tokens(
+        self, items: npt.NDArray[np.int64], name: str
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the attributes of one name, such as ``genre``, that some items have.
 
         Args:
-            item: One-based index.
+            items: (n,) one-based indices.
             name: Name of the attribute.
+
+        Returns:
+            (m,) places in ``items``, ascending, and (m,) codes of the attribute tokens.
         """
         table = self.table
-        codes = table.codes[table.starts[item - 1] : table.starts[item]]
-        named = self._named(name)
-        return [int(code) for code in codes if named[code]]
+        starts, ends = table.starts[items - 1], table.starts[items]
+        counts = ends - starts
+        places = np.repeat(np.arange(len(items)), counts)
+        offsets = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        codes = table.codes[np.repeat(starts, counts) + offsets]
+        named = self._named(name)[codes] if len(codes) else np.empty(0, dtype=bool)
+        return places[named], codes[named]
 
     def _named(self, name: str) -> Mask:
         known = self._names.get(name)
@@ -158,26 +188,54 @@ class Catalogue:
         np.fill_diagonal(cosines, 1.0)
         return cosines
 
-    def extended(self, live: LiveItems) -> "Catalogue":
-        """Return this catalogue of graph items with live ones added and removed ones barred.
-
-        A live item whose id the graph knows already was trained in meanwhile: the graph's counts.
-        """
-        known = self.index
-        new = np.array(
-            [place for place, item in enumerate(live.table.ids) if item.decode() not in known],
-            dtype=np.int64,
+    def extended(self, view: LiveView) -> "Catalogue":
+        """Return this catalogue of graph items as changed by the live ones."""
+        table = _changed(self.table, view.overrides) if view.overrides else self.table
+        if not view.ids:
+            return Catalogue(table, self.vectors, hidden=view.hidden)
+        added = item_table.table(
+            view.ids,
+            titles=view.titles,
+            attributes=view.tokens,
+            available_from=view.available_from.tolist(),
+            available_until=view.available_until.tolist(),
         )
-        if not len(new):
-            return Catalogue(self.table, self.vectors, removed=live.removed)
-        features = live.features[new].T
+        features = view.features.T
         described = (features != 0).any(0)
-        columns = np.concatenate([features, [described, ~described]]).astype(np.float32)
-        vectors = np.concatenate([self.vectors, live.vectors[new]])
+        scoring = np.concatenate([features, [described, ~described]]).astype(np.float32)
+        unknown = np.zeros((len(added), self.vectors.shape[1]), dtype=np.float32)
         return Catalogue(
-            item_table.join(self.table, item_table.pick(live.table, new)),
-            vectors,
+            item_table.join(table, added),
+            np.concatenate([self.vectors, unknown]),
             n_graph=len(self),
-            live=np.ascontiguousarray(columns),
-            removed=live.removed,
+            live=np.ascontiguousarray(scoring),
+            hidden=view.hidden,
         )
+
+
+def _changed(table: ItemTable, overrides: Mapping[int, Changed]) -> ItemTable:
+    """Return the table with the new values."""
+    titles, first, last = table.titles.copy(), table.available_from.copy(), table.available_until
+    last = last.copy()
+    owned = np.split(table.codes, table.starts[1:-1])
+    place = {token.decode(): code for code, token in enumerate(table.tokens)}
+    for item, new in overrides.items():
+        row = item - 1
+        if new.title is not None:
+            titles[row] = new.title.encode()
+        if new.tokens is not None:
+            codes = [place.setdefault(token, len(place)) for token in dict.fromkeys(new.tokens)]
+            owned[row] = np.array(codes, dtype=np.int64)
+        if new.available_from is not None:
+            first[row] = new.available_from
+        if new.available_until is not None:
+            last[row] = new.available_until
+    return replace(
+        table,
+        titles=titles,
+        tokens=item_table.texts(place),
+        starts=np.cumsum([0, *map(len, owned)], dtype=np.int64),
+        codes=np.concatenate(owned) if owned else table.codes,
+        available_from=first,
+        available_until=last,
+    )

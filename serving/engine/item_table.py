@@ -86,20 +86,6 @@ def join(first: ItemTable, second: ItemTable) -> ItemTable:
     )
 
 
-def pick(items: ItemTable, places: npt.NDArray[np.int64]) -> ItemTable:
-    """Return some rows of a table (zero-based places)."""
-    parts = [items.codes[items.starts[p] : items.starts[p + 1]] for p in places]
-    return ItemTable(
-        ids=items.ids[places],
-        titles=items.titles[places],
-        tokens=items.tokens,
-        starts=np.cumsum([0, *map(len, parts)], dtype=np.int64),
-        codes=np.concatenate([np.empty(0, np.int64), *parts]),
-        available_from=items.available_from[places],
-        available_until=items.available_until[places],
-    )
-
-
 def write(path: Path, items: ItemTable) -> None:
     """Write the table as an ``.npz`` file."""
     arrays: dict[str, npt.NDArray[np.generic]] = {

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -12,6 +13,24 @@ from counterpoint import columns, user_snapshot
 from counterpoint.user_snapshot import StoredUser
 
 ITEMS = ["a", "b", "ünï", "日本", "with space", "e", "f", "g", "h", "i", "j", "🎬"]
+GENRES = ["Drama", "Comedy", "Horror"]
+ATTRIBUTES = [
+    ["genre=Drama"],
+    ["genre=Comedy"],
+    ["genre=Drama", "genre=Comedy"],
+    ["genre=Horror"],
+    [],
+    ["genre=Drama", "mood=dark"],
+    ["genre=Comedy"],
+    ["genre=Drama"],
+    ["genre=Horror", "mood=dark"],
+    ["genre=Drama"],
+    ["genre=Comedy", "genre=Horror"],
+    ["genre=Drama"],
+]
+TEXT_WIDTH = 5
+VOCABULARY = ["genre=Drama", "genre=Comedy"]
+WIDTH = TEXT_WIDTH + len(VOCABULARY)
 PROFILE = ["age=18-24", "age=25-34", "gender=F", "gender=M"]
 MAX_K = 20
 HISTORY_LENGTH = 6
@@ -33,6 +52,7 @@ class TinyRecommender(nn.Module):
         self.vectors = nn.Parameter(torch.randn(n_items + 1, 4))
         self.profile = nn.Parameter(torch.randn(n_profile, n_items + 1))
         self.prior = nn.Parameter(torch.linspace(0.5, 0, n_items + 1))
+        self.features = nn.Parameter(torch.randn(4, WIDTH))
 
     def forward(
         self,
@@ -41,12 +61,19 @@ class TinyRecommender(nn.Module):
         kind: Tensor,
         profile: Tensor,
         exclude: Tensor,
+        allow: Tensor,
         k: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        weight = (kind == 1).float() / (1 + age)
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        weight = ((kind == 1) | (kind == 3)).float() / (1 + age)
         each = torch.einsum("bld,nd->bln", self.vectors[history] * weight[..., None], self.vectors)
         scores = each.sum(1) + profile @ self.profile + self.prior
-        barred = torch.zeros_like(scores).scatter(1, torch.cat([history, exclude], 1), 1.0)
+        users = torch.einsum("bld,bl->bd", self.vectors[history], weight)
+        lowest = scores.min(1, keepdim=True).values - 1
+        taste = torch.cat([users @ self.features, torch.full_like(lowest, 0.3), lowest], 1)
+        banned = torch.cat([torch.where(kind < 3, history, torch.zeros_like(history)), exclude], 1)
+        barred = torch.zeros_like(scores).scatter(1, banned, 1.0)
+        outside = 1 - torch.zeros_like(scores).scatter(1, allow, 1.0)
+        barred = barred + outside * (allow > 0).any(1, keepdim=True).float()
         barred = torch.cat([torch.ones_like(barred[:, :1]), barred[:, 1:]], 1)
         scores = torch.where(barred > 0, torch.full_like(scores, -1e9), scores)
         best, item = torch.sort(scores, dim=1, descending=True)
@@ -56,7 +83,7 @@ class TinyRecommender(nn.Module):
         share = torch.cat([share, torch.zeros_like(share[:, :1]).expand(-1, 3, -1)], 1)
         top, where = torch.sort(share, dim=1, descending=True)
         reason = torch.where(top[:, :3] > 0, where[:, :3] + 1, torch.zeros_like(where[:, :3]))
-        return item, best, reason.transpose(1, 2)
+        return item, best, reason.transpose(1, 2), taste
 
 
 class TinyEncoder(nn.Module):
@@ -87,21 +114,24 @@ def write_onnx(folder: Path) -> Path:
             torch.tensor([[1, 1, 0]]),
             torch.zeros(1, len(PROFILE)),
             torch.zeros(1, 2, dtype=torch.int64),
+            torch.zeros(1, 2, dtype=torch.int64),
             torch.tensor([[5]]),
         ),
         str(folder / "recommender.onnx"),
-        input_names=["history", "history_age", "history_kind", "profile", "exclude", "k"],
-        output_names=["item", "score", "reason"],
+        input_names=["history", "history_age", "history_kind", "profile", "exclude", "allow", "k"],
+        output_names=["item", "score", "reason", "taste"],
         dynamic_axes={
             "history": free,
             "history_age": free,
             "history_kind": free,
             "profile": batch,
             "exclude": {0: "batch", 1: "excluded"},
+            "allow": {0: "batch", 1: "allowed"},
             "k": batch,
             "item": {0: "batch", 1: "best"},
             "score": {0: "batch", 1: "best"},
             "reason": {0: "batch", 1: "best"},
+            "taste": batch,
         },
         opset_version=17,
         dynamo=False,
@@ -123,10 +153,15 @@ def write_onnx(folder: Path) -> Path:
     tokenizer.enable_padding()
     tokenizer.save(str(folder / "item_encoder" / "tokenizer.json"))
     contract = {
+        "format": 3,
         "max_k": MAX_K,
         "history_length": HISTORY_LENGTH,
         "profile": PROFILE,
         "attributes": {"user": {"age": {"bins": [18, 25, 35]}}},
+        "item_attributes": {},
+        "item_vocabulary": VOCABULARY,
+        "attribute_weight": 1.0,
+        "text_width": TEXT_WIDTH,
         "n_items": len(ITEMS),
     }
     (folder / "contract.json").write_text(json.dumps(contract), "utf-8")
@@ -134,9 +169,17 @@ def write_onnx(folder: Path) -> Path:
         {
             columns.ITEM: ITEMS,
             columns.TITLE: [None, *(f"Title of {item}" for item in ITEMS[1:])],
-            columns.ATTRIBUTES: [["genre=Drama"]] * len(ITEMS),
+            columns.ATTRIBUTES: ATTRIBUTES,
+            columns.AVAILABLE_FROM: [None] * len(ITEMS),
+            columns.AVAILABLE_UNTIL: [None] * len(ITEMS),
+        },
+        schema_overrides={
+            columns.AVAILABLE_FROM: columns.INSTANT,
+            columns.AVAILABLE_UNTIL: columns.INSTANT,
         },
     ).write_parquet(folder / "items.parquet")
+    vectors = TinyRecommender().vectors.detach()[1:]
+    np.save(folder / "vectors.npy", nn.functional.normalize(vectors, dim=1).numpy())
     user_snapshot.write(folder / "users.sqlite", USERS)
     return folder
 
