@@ -11,19 +11,22 @@ SPEC = ModelSpec(
     inputs=(
         Tensor("history", INT64, (-1,), "One-based item indices, oldest first, 0 = padding"),
         Tensor("history_age", FLOAT32, (-1,), "Number of the user's positives after each event"),
-        Tensor("history_kind", INT64, (-1,), "0 padding, 1 positive, 2 not positive"),
+        Tensor(
+            "history_kind",
+            INT64,
+            (-1,),
+            "0 padding, 1 positive, 2 not; 3, 4: likewise, may be shown again",
+        ),
         Tensor("profile", FLOAT32, ("profile",), "Multi-hot of contract.json's `profile`"),
         Tensor("exclude", INT64, (-1,), "One-based item indices to leave out, 0 = padding"),
-        Tensor(
-            "allow", INT64, (-1,), "One-based item indices that alone may be shown, 0 = padding"
-        ),
+        Tensor("allow", INT64, (-1,), "One-based item indices to choose from, only 0: from all"),
         Tensor("k", INT64, (1,), "Length of the list; the largest of the batch counts"),
     ),
     outputs=(
         Tensor("item", INT64, (-1,), "One-based item indices, best first, 0 = no item left"),
         Tensor("score", FLOAT32, (-1,), "Scores, descending"),
         Tensor("reason", INT64, (-1, 3), "One-based positions in `history`, 0 = none"),
-        Tensor("taste", FLOAT32, (-1,), "Scores items outside the graph from their features"),
+        Tensor("taste", FLOAT32, ("taste",), "What items added later score, from their features"),
     ),
     onnx="onnx/recommender.onnx",
 )
@@ -41,6 +44,9 @@ class Runtime:
         """Answer each request, cut to its own largest ``k``."""
         answers = self._session.execute(requests)
         return [
-            {n: v if n == "taste" else v[:, : int(request["k"].max())] for n, v in answer.items()}
+            {
+                name: value if name == "taste" else value[:, : int(request["k"].max())]
+                for name, value in answer.items()
+            }
             for request, answer in zip(requests, answers, strict=True)
         ]
