@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from counterpoint.candidate_scores import CandidateScores, Fused, Users
 from counterpoint.graph import REASONS, Parts, RecommenderModule, pad
-from counterpoint.retrieval import NOT_SCORED, OPEN
+from counterpoint.retrieval import COUNTED, NOT_SCORED, OPEN
 
 
 class CandidateModule(nn.Module):
@@ -73,9 +73,9 @@ class CandidateModule(nn.Module):
         )
         inside = (candidates - 1).clamp(min=0)
         n_warm = len(scorer.head) + candidates.shape[1]
-        counts = standing[:, :n_warm] > NOT_SCORED
-        fused = scorer.fuse(users, inside, counts)
-        taste = self.taste(users, fused, counts)
+        warm = standing[:, :n_warm]
+        fused = scorer.fuse(users, inside, (warm == COUNTED) | (warm == OPEN))
+        taste = self.taste(users, fused, warm > NOT_SCORED)
         # Added to, not expanded: the graph must not fix the number of rows.
         row = torch.zeros_like(inside[:, :1])
         scores, items = [fused.scores], [scorer.head + row, inside]
@@ -83,7 +83,7 @@ class CandidateModule(nn.Module):
             where = None if self.exact_cold else cold
             scores.append(self._cold(taste, where))
             items.append(self.cold_items + row if where is None else self.cold_items[where])
-        ranked = torch.where(standing == OPEN, torch.cat(scores, dim=1), -torch.inf)
+        ranked = torch.where(standing >= OPEN, torch.cat(scores, dim=1), -torch.inf)
         wanted = k.max().clamp(max=min(self.base.max_k, self.base.n_items))
         best = torch.topk(ranked, wanted if torch.jit.is_tracing() else int(wanted), dim=-1)
         valid = best.values > -torch.inf
@@ -105,10 +105,10 @@ class CandidateModule(nn.Module):
             taste,
         )
 
-    def taste(self, users: Users, fused: Fused, counts: Tensor) -> Tensor:
+    def taste(self, users: Users, fused: Fused, scored: Tensor) -> Tensor:
         """Return (B, F + 2), see ``ColdExtension.taste``; the lowest score is of the columns."""
         constant, spread, theta = cold_terms(self.scorer, users, fused)
-        lowest = torch.where(counts, fused.scores, torch.inf).amin(-1, keepdim=True)
+        lowest = torch.where(scored, fused.scores, torch.inf).amin(-1, keepdim=True)
         lowest = torch.where(torch.isfinite(lowest), lowest, 0.0) - 1.0
         boosted = constant + spread * self.base.cold.boost
         return torch.cat([spread * theta, boosted, lowest], dim=-1)

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.fusion import TOP, fuse, inverse, location
-from counterpoint.graph import OTHER_KIND, POSITIVE_KIND, RecommenderModule, repeated_later
+from counterpoint.graph import RecommenderModule, read_events, repeated_later
 from counterpoint.joint_moments import blocks, head_items, joint_moments, rows
 from counterpoint.linear import LinearScorer
+
+ROUNDING = 1e-5
+"""Share of a sum of squares below which a difference of two of them says nothing in float32."""
 
 
 class Users(NamedTuple):
@@ -104,11 +107,7 @@ class CandidateScores(nn.Module):
     def users(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Users:
         """Read the histories; arguments as of ``RecommenderModule.parts``."""
         base = self.base
-        known = (history > 0) & (history <= base.cold.n_scored)
-        items = torch.where(known, history - 1, 0)
-        positive = known & (kind == POSITIVE_KIND)
-        other = known & (kind == OTHER_KIND)
-        counted = positive & ~repeated_later(history, positive)
+        known, items, positive, other, counted = read_events(history, kind, base.cold.n_scored)
         first = known & ~repeated_later(history, known) & base.cold.warm[items]
         weights = [part.event_weight(age) * counted.to(age.dtype) for part in self._linears]
         scores = [
@@ -151,9 +150,10 @@ class CandidateScores(nn.Module):
             if candidates is not None:
                 columns.append(torch.zeros_like(candidates, dtype=on_head.dtype))
             scores = torch.cat(columns, dim=1)
-            seen = users.linear_scores[place].gather(1, self._linears[place].position[users.items])
-            total = self.linear_moments(on_head)
-            mean, factor = self._location(users, scores, eligible, seen, total)
+            if self._top:
+                mean, factor = self._best(scores, eligible)
+            else:
+                mean, factor = self._linear_location(users, on_head, eligible)
             evidence.append((share, (scores - mean) * factor))
             linear_factors.append(factor)
             linear = linear + known * share * factor * on_head
@@ -166,10 +166,10 @@ class CandidateScores(nn.Module):
             scores = torch.matmul(vector, self.head_rows[part])
             if candidates is not None:
                 scores = torch.cat([scores, self._at(name, vector, candidates)], dim=1)
-            seen = self._at(name, vector, users.items)
-            mean, factor = self._location(
-                users, scores, eligible, seen, self._moments(name, vector)
-            )
+            if self._top:
+                mean, factor = self._best(scores, eligible)
+            else:
+                mean, factor = self._location(users, name, vector)
             standard = (scores - mean) * factor
             if name == "prior":
                 prior = standard
@@ -200,11 +200,6 @@ class CandidateScores(nn.Module):
         square = (on_head * on_head).sum(-1, keepdim=True) / self.count
         return mean, (square - mean * mean).clamp(min=0.0)
 
-    def _moments(self, name: str, vector: Tensor) -> tuple[Tensor, Tensor]:
-        part = getattr(self.blocks, name)
-        mean = torch.matmul(vector, self.mean[part].unsqueeze(1))
-        return mean, self.variance(vector, self.covariance[part, part])
-
     def variance(self, vector: Tensor, covariance: Tensor) -> Tensor:
         """Return (B, 1) ``q' Cov q``."""
         return (torch.matmul(vector, covariance) * vector).sum(-1, keepdim=True).clamp(min=0.0)
@@ -220,35 +215,44 @@ class CandidateScores(nn.Module):
         found = torch.matmul(self.shift[items], vector[:, 1:].unsqueeze(2)).squeeze(2)
         return found + base.prior.base[items]
 
-    def _location(
-        self,
-        users: Users,
-        scores: Tensor,
-        eligible: Tensor,
-        seen: Tensor,
-        total: tuple[Tensor, Tensor],
+    @property
+    def _top(self) -> bool:
+        return self.base.weights.normalisation == "top"
+
+    def _best(self, scores: Tensor, eligible: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (B, 1) mean and inverse spread of the best (B, S) columns."""
+        # Padding, for the graph must not fix whether there are as many as TOP columns.
+        none = torch.zeros_like(scores[:, :1]).expand(-1, TOP)
+        padded = torch.cat([eligible, none > 0.0], dim=1)
+        return location(torch.cat([scores, none], dim=1), padded, "top", TOP)
+
+    def _linear_location(
+        self, users: Users, on_head: Tensor, eligible: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the (B, 1) mean and inverse spread of one scorer over the unseen warm items.
+        """Return the (B, 1) mean and inverse spread of a linear part over the unseen warm items.
 
         Args:
             users: Of ``users``.
-            scores: (B, S).
+            on_head: (B, H) scores; all others are 0.
             eligible: (B, S).
-            seen: (B, L) scores of the history.
-            total: Mean and variance over all warm items.
         """
-        if self.base.weights.normalisation == "top":
-            # Padding, for the graph must not fix whether there are as many as TOP columns.
-            none = torch.zeros_like(scores[:, :1]).expand(-1, TOP)
-            return location(
-                torch.cat([scores, none], dim=1),
-                torch.cat([eligible, none > 0.0], dim=1),
-                "top",
-                TOP,
-            )
-        mean, variance = total
-        away = (seen - mean) * users.first
+        inside = eligible[:, : len(self.head)].to(on_head.dtype)
+        left = (self.count - users.first.sum(-1, keepdim=True)).clamp(min=1.0)
+        mean = (on_head * inside).sum(-1, keepdim=True) / left
+        away = (on_head - mean) * inside
+        elsewhere = left - inside.sum(-1, keepdim=True)
+        square = (away * away).sum(-1, keepdim=True) + elsewhere * mean * mean
+        return mean, inverse((square / left).sqrt())
+
+    def _location(self, users: Users, name: str, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (B, 1) mean and inverse spread of one scorer over the unseen warm items."""
+        part = getattr(self.blocks, name)
+        mean = torch.matmul(vector, self.mean[part].unsqueeze(1))
+        whole = self.count * self.variance(vector, self.covariance[part, part])
+        away = (self._at(name, vector, users.items) - mean) * users.first
         left = (self.count - users.first.sum(-1, keepdim=True)).clamp(min=1.0)
         shift = away.sum(-1, keepdim=True) / left
-        square = self.count * variance - (away * away).sum(-1, keepdim=True) - left * shift * shift
-        return mean - shift, inverse((square / left).clamp(min=0.0).sqrt())
+        square = whole - (away * away).sum(-1, keepdim=True) - left * shift * shift
+        # What is left of nearly equal numbers is rounding.
+        square = torch.where(square > ROUNDING * whole, square, 0.0)
+        return mean - shift, inverse((square / left).sqrt())

@@ -129,12 +129,7 @@ class RecommenderModule(nn.Module):
     def parts(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Parts:
         """Return the fused (B, N0) scores and their ingredients."""
         n_scored = self.cold.n_scored
-        # Items added after training are excluded and shown, but the scorers never met them.
-        known = (history > 0) & (history <= n_scored)
-        items = torch.where(known, history - 1, 0)
-        positive = known & ((kind == POSITIVE_KIND) | (kind == POSITIVE_KIND + REPEATABLE))
-        other = known & ((kind == OTHER_KIND) | (kind == OTHER_KIND + REPEATABLE))
-        counted = positive & ~repeated_later(history, positive)
+        known, items, positive, other, counted = read_events(history, kind, n_scored)
 
         seen = _marked(torch.where(known, history, 0), n_scored)
         eligible = self.cold.warm & ~seen
@@ -273,6 +268,34 @@ def _best(scores: Tensor, banned: Tensor, allow: Tensor, k: Tensor) -> tuple[Ten
 def pad(values: Tensor, columns: int) -> Tensor:
     """Return (B, L + columns) with zeros on the right."""
     return torch.cat([values, values.new_zeros(values.shape[0], columns)], dim=1)
+
+
+class Events(NamedTuple):
+    """The events of (B, L) histories.
+
+    Attributes:
+        known: The scorers met the item.
+        items: Catalogue index; 0 where it is not known.
+        positive: Known and positive.
+        other: Known and not positive.
+        counted: The last positive of its item.
+    """
+
+    known: Tensor
+    items: Tensor
+    positive: Tensor
+    other: Tensor
+    counted: Tensor
+
+
+def read_events(history: Tensor, kind: Tensor, n_scored: int) -> Events:
+    """Read the tensors ``history`` and ``history_kind`` of the contract."""
+    # Items added after training are excluded and shown, but the scorers never met them.
+    known = (history > 0) & (history <= n_scored)
+    items = torch.where(known, history - 1, 0)
+    positive = known & ((kind == POSITIVE_KIND) | (kind == POSITIVE_KIND + REPEATABLE))
+    other = known & ((kind == OTHER_KIND) | (kind == OTHER_KIND + REPEATABLE))
+    return Events(known, items, positive, other, positive & ~repeated_later(history, positive))
 
 
 def repeated_later(history: Tensor, positive: Tensor) -> Tensor:

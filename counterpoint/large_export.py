@@ -1,6 +1,5 @@
 """Exports a catalogue that is too large to score every item: graphs, index, measured recall."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from counterpoint.progress import track
 from counterpoint.recommender import Recommender
 from counterpoint.retrieval import FOLDER, Retrieval
 from counterpoint.retrieval_index import block_scales, write
+from counterpoint.tables import write_json
 
 _OUTPUTS = ("item", "score", "reason", "taste")
 
@@ -88,7 +88,7 @@ def export_large(
     free |= {name: {0: "B", 1: "K"} for name in ("item", "score", "reason")}
     export_module(module, example, list(_OUTPUTS), free, graph, opset=config.opset)
     top = base.weights.normalisation == "top"
-    return {
+    settings = {
         # The best scores of each scorer, less the history, are what the normalisation looks at.
         "candidates": max(config.candidates, 2 * TOP) if top else config.candidates,
         "cold_candidates": config.cold_candidates,
@@ -97,11 +97,12 @@ def export_large(
         "cold": n_cold,
         "indexes": indexes,
     }
+    write_json(folder / "settings.json", settings)
+    return settings
 
 
 def check_recall(
     graph: Path,
-    settings: Mapping[str, Any],
     recommender: Recommender,
     users: Histories,
     config: ExportConfig,
@@ -111,7 +112,7 @@ def check_recall(
     Raises:
         QualityError: Fewer of the items are found than ``export.min_recall`` asks for.
     """
-    found = Retrieval(graph, graph.parent / FOLDER, settings)
+    found = Retrieval(graph, graph.parent / FOLDER)
     k = min(config.max_k, recommender.n_items)
     shares, largest = [], 0.0
     for row in track(range(len(users)), "Check the index against scoring every item"):

@@ -10,9 +10,11 @@ cold.faiss      index over the features of the cold items, where there are too m
 head.npy        one-based items that are always scored
 warm.npy        one-based items of ``warm.faiss``
 cold.npy        one-based cold items, ascending
+settings.json   how much the indexes are asked for, and what they are
 ==============  ================================================================================
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,12 @@ import numpy.typing as npt
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 FOLDER = "retrieval"
-NOT_SCORED, COUNTED, OPEN = 0, 1, 2
-"""Standing of a column: padding or seen; only counts in the normalisation; may be recommended."""
+NOT_SCORED, COUNTED, OPEN, AGAIN = 0, 1, 2, 3
+"""Standing of a column: padding or seen; counts in the normalisation; counts and may be
+recommended; seen, so it does not count, and may be recommended again."""
+
+REPEATABLE = 2
+"""As in graph.py, which needs torch."""
 
 EXACT_ALLOW = 20_000
 """Allowed items up to which each one is scored; of more, the index is asked for more."""
@@ -39,13 +45,10 @@ class Retrieval:
     Args:
         graph: ``recommender.onnx`` over candidates.
         folder: The files above.
-        settings: ``retrieval`` of contract.json: ``candidates``, ``cold_candidates``.
         threads: Of onnxruntime and of the index, for one call.
     """
 
-    def __init__(
-        self, graph: Path, folder: Path, settings: Mapping[str, Any], *, threads: int = 1
-    ) -> None:
+    def __init__(self, graph: Path, folder: Path, *, threads: int = 1) -> None:
         import faiss
         import onnxruntime as ort
 
@@ -68,6 +71,7 @@ class Retrieval:
         self._warm_index, self._cold_index = (
             faiss.read_index(str(path)) if path.is_file() else None for path in indexes
         )
+        settings = json.loads((folder / "settings.json").read_text("utf-8"))
         self._fetch = int(settings["candidates"])
         self._fetch_cold = int(settings["cold_candidates"])
         self._n_items = len(self._head) + len(self._warm) + len(self._cold)
@@ -93,11 +97,15 @@ class Retrieval:
         wanted = SPARE * int(inputs["k"].max())
         rows = []
         for row in range(size):
-            marks = self._marks(inputs["history"][row], exclude[row], allow[row])
-            allowed = allow[row][allow[row] > 0]
-            found = self._found(
-                query[row], theta[row], warm[row], cold[row], marks, wanted, allowed
-            )
+            history = inputs["history"][row]
+            again = inputs["history_kind"][row] > REPEATABLE
+            marks = self._marks(history, again, exclude[row], allow[row])
+            sure = np.unique(allow[row][allow[row] > 0])
+            listed = 0 < len(sure) <= EXACT_ALLOW
+            few = 0 if listed else wanted
+            found = self._found(query[row], theta[row], warm[row], cold[row], marks, few)
+            sure = np.concatenate([history[again], sure if listed else sure[:0]])
+            found = self._with(sure, *found, marks)
             rows.append((marks, *found))
         width, cold_width = (max(1, *(len(r[place]) for r in rows)) for place in (1, 2))
         if self._cold_index is None:
@@ -121,6 +129,7 @@ class Retrieval:
     def _marks(
         self,
         history: npt.NDArray[np.int64],
+        again: npt.NDArray[np.bool_],
         exclude: npt.NDArray[np.int64],
         allow: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.uint8]:
@@ -130,7 +139,9 @@ class Retrieval:
         if restricted:
             marks[allow] = OPEN
         marks[exclude] = COUNTED
-        marks[history] = NOT_SCORED
+        repeated = history[again]
+        marks[repeated] = np.where(marks[repeated] >= OPEN, AGAIN, NOT_SCORED)
+        marks[history[~again]] = NOT_SCORED
         marks[0] = NOT_SCORED
         return marks
 
@@ -142,7 +153,6 @@ class Retrieval:
         cold: npt.NDArray[np.int64],
         marks: npt.NDArray[np.uint8],
         wanted: int,
-        allowed: npt.NDArray[np.int64],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return one user's candidates and cold places, asking for more where few are open.
 
@@ -153,30 +163,34 @@ class Retrieval:
             cold: Rows of the cold index that were found.
             marks: Of ``_marks``.
             wanted: Items that should be open.
-            allowed: Items of ``allow``; empty: all.
         """
-        listed = 0 < len(allowed) <= EXACT_ALLOW
-        fetch = 1
+        times = 1
         while True:
-            items = np.unique(self._warm[warm[warm >= 0]])
-            items = items[marks[items] > NOT_SCORED]
-            places = cold[cold >= 0]
-            shown = np.concatenate([items, self._cold[places]])
-            # The head and the exactly scored cold items are there whatever the index returns.
-            short = int((marks[shown] == OPEN).sum()) < wanted
-            if listed or not short or self._exhausted(fetch):
-                break
-            fetch *= 4
-            warm = _search(self._warm_index, query[None], self._fetch * fetch)[0]
-            cold = _search(self._cold_index, theta[None, None], self._fetch_cold * fetch)[0]
-        if listed:
-            items = np.union1d(items, allowed[self._in_index[allowed]])
-            items = items[marks[items] > NOT_SCORED]
-            if self._cold_index is not None:
-                at = np.minimum(np.searchsorted(self._cold, allowed), len(self._cold) - 1)
-                places = np.union1d(places, at[self._cold[at] == allowed])
+            items, places = np.unique(self._warm[warm[warm >= 0]]), cold[cold >= 0]
+            # The head is there whatever the index returns.
+            shown = marks[np.concatenate([items, self._cold[places]])]
+            if int((shown >= OPEN).sum()) >= wanted or self._exhausted(times):
+                return items, places
+            times *= 4
+            warm = _search(self._warm_index, query[None], self._fetch * times)[0]
+            cold = _search(self._cold_index, theta[None, None], self._fetch_cold * times)[0]
+
+    def _with(
+        self,
+        sure: npt.NDArray[np.int64],
+        items: npt.NDArray[np.int64],
+        places: npt.NDArray[np.int64],
+        marks: npt.NDArray[np.uint8],
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return candidates and cold places with the items that must be scored, less the seen."""
+        if len(sure):
+            items = np.union1d(items, sure[self._in_index[sure]])
+        items = items[marks[items] > NOT_SCORED]
         if self._cold_index is None:
-            places = np.arange(len(self._cold))
+            return items, np.arange(len(self._cold))
+        if len(sure):
+            at = np.minimum(np.searchsorted(self._cold, sure), len(self._cold) - 1)
+            places = np.union1d(places, at[self._cold[at] == sure])
         return items, places
 
     def _exhausted(self, times: int) -> bool:

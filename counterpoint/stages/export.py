@@ -85,7 +85,7 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
         check: onnx_parity.Parity | Recall
         if recommender.n_items > config.max_exact_items:
             retrieval = export_large(recommender, graph, sample, config)
-            check = check_recall(graph, retrieval, recommender, sample, config)
+            check = check_recall(graph, recommender, sample, config)
             retrieval["recall"] = check.overlap
         else:
             export_recommender(recommender, graph, opset=config.opset)

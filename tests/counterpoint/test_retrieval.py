@@ -13,7 +13,7 @@ from counterpoint.large_export import export_large
 from counterpoint.onnx_graphs import export_recommender
 from counterpoint.onnx_parity import session
 from counterpoint.recommender import Recommender
-from counterpoint.retrieval import FOLDER, Retrieval
+from counterpoint.retrieval import FOLDER, REPEATABLE, Retrieval
 from tests.counterpoint import toys
 from tests.counterpoint.test_graph import every_scorer
 
@@ -58,7 +58,7 @@ def both(
     graph = folder / "recommender.onnx"
     facts = export_large(recommender, graph, some_users(), config)
     assert facts["exact_cold"] == (cold == 100)
-    return session(folder / "dense.onnx"), Retrieval(graph, folder / FOLDER, facts), recommender
+    return session(folder / "dense.onnx"), Retrieval(graph, folder / FOLDER), recommender
 
 
 def some_users():
@@ -93,13 +93,14 @@ def dense(graph: object, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     return dict(zip(names, graph.run(names, inputs), strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(
             EVENTS,
             st.lists(st.integers(1, ITEMS), max_size=6),
             st.one_of(st.just([]), st.lists(st.integers(1, ITEMS), max_size=8)),
+            st.booleans(),
         ),
         min_size=1,
         max_size=3,
@@ -109,12 +110,16 @@ def dense(graph: object, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 def test_lists_scores_reasons_and_tastes_are_those_of_scoring_every_item(both, rows, k) -> None:
     graph, found, recommender = both
     inputs = feed(recommender, [r[0] for r in rows], k, [r[1] for r in rows], [r[2] for r in rows])
+    for row, (*_, again) in enumerate(rows):
+        kind = inputs["history_kind"]
+        kind[row] += np.where(again & (kind[row] > 0), REPEATABLE, 0)
     wanted, got = dense(graph, inputs), found.run(inputs)
     np.testing.assert_allclose(got["taste"][:, :-1], wanted["taste"][:, :-1], atol=2e-4)
-    for row, (events, exclude, allow) in enumerate(rows):
+    for row, (events, exclude, allow, again) in enumerate(rows):
         items = [i for i in got["item"][row].tolist() if i]
         assert len(items) == len(set(items))
-        assert not set(items) & ({i + 1 for i, _ in events} | set(exclude))
+        assert not set(items) & (set() if again else {i + 1 for i, _ in events})
+        assert not set(items) & set(exclude)
         if allow:
             assert set(items) <= set(allow)
         theirs = [i for i in wanted["item"][row].tolist() if i]
