@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.candidate_scores import CandidateScores, Fused, Users
-from counterpoint.graph import REASONS, Parts, RecommenderModule, pad
+from counterpoint.graph import REASONS, Parts, RecommenderModule, length, pad
 from counterpoint.retrieval import COUNTED, NOT_SCORED, OPEN
 
 
@@ -24,6 +24,7 @@ class CandidateModule(nn.Module):
 
     cold_items: Tensor
     cold_features: Tensor
+    cold_known: Tensor
     cold_tie: Tensor
 
     def __init__(self, base: RecommenderModule, *, popular: int, exact_cold: bool) -> None:
@@ -68,9 +69,8 @@ class CandidateModule(nn.Module):
         """
         scorer = self.scorer
         # Three columns of padding: shorter histories still have three places to point at.
-        users = scorer.users(
-            *(pad(x, REASONS) for x in (history, history_age, history_kind)), profile
-        )
+        history, kind = pad(history, REASONS), pad(history_kind, REASONS)
+        users = scorer.users(history, pad(history_age, REASONS), kind, profile)
         inside = (candidates - 1).clamp(min=0)
         n_warm = len(scorer.head) + candidates.shape[1]
         warm = standing[:, :n_warm]
@@ -85,7 +85,7 @@ class CandidateModule(nn.Module):
             items.append(self.cold_items + row if where is None else self.cold_items[where])
         ranked = torch.where(standing >= OPEN, torch.cat(scores, dim=1), -torch.inf)
         wanted = k.max().clamp(max=min(self.base.max_k, self.base.n_items))
-        best = torch.topk(ranked, wanted if torch.jit.is_tracing() else int(wanted), dim=-1)
+        best = torch.topk(ranked, length(wanted), dim=-1)
         valid = best.values > -torch.inf
         winner = torch.cat(items, dim=1).gather(1, best.indices)
         parts = Parts(

@@ -82,13 +82,14 @@ class CandidateScores(nn.Module):
     map: Tensor
     map_total: Tensor
     head_map: Tensor
+    head_rows: Tensor
 
     def __init__(self, base: RecommenderModule, *, popular: int) -> None:
         super().__init__()
         self.base = base
         self.blocks = blocks(base)
         found = joint_moments(base)
-        self.count = float(found.count)
+        self.count = float(found.size)
         head = torch.from_numpy(head_items(base, at_least=popular))
         self.register_buffer("head", head)
         for name in ("mean", "covariance", "map", "map_total"):
@@ -143,7 +144,9 @@ class CandidateScores(nn.Module):
         known = (users.positives > 0).to(users.tower.dtype)
         linear = torch.zeros_like(eligible[:, : len(self.head)], dtype=users.tower.dtype)
         constant = torch.zeros_like(known)
-        evidence, linear_factors, query = [], [], []
+        evidence: list[tuple[float, Tensor]] = []
+        linear_factors: list[Tensor] = []
+        query: list[Tensor] = []
         for place, share in enumerate(weights.linears):
             on_head = self.linear_head(users, place)
             columns = [on_head]

@@ -4,7 +4,7 @@ Evaluation, batch recommendation and serving all run this code, so what is evalu
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -260,9 +260,16 @@ def _best(scores: Tensor, banned: Tensor, allow: Tensor, k: Tensor) -> tuple[Ten
     restricted = (allow > 0).any(1, keepdim=True)
     scores = scores + torch.where(restricted, -torch.inf, 0.0)
     scores = scores.scatter(1, allow, allowed).scatter(1, banned, -torch.inf)
-    # Traced with a tensor, the graph looks for as many items as the request asks for.
-    best = torch.topk(scores, k if torch.jit.is_tracing() else int(k), dim=-1)
+    best = torch.topk(scores, length(k), dim=-1)
     return best.values, torch.where(best.values > -torch.inf, best.indices, 0)
+
+
+def length(k: Tensor) -> int:
+    """Return a 0-dim tensor as a length.
+
+    Traced as a tensor, the graph looks for as many items as the request asks for.
+    """
+    return cast(int, k) if torch.jit.is_tracing() else int(k)
 
 
 def pad(values: Tensor, columns: int) -> Tensor:

@@ -36,14 +36,14 @@ class JointMoments(NamedTuple):
     """Statistics over the warm items.
 
     Attributes:
-        count: Number of warm items, at least 1.
+        size: Number of warm items, at least 1.
         mean: (D,).
         covariance: (D, D).
         map: (D, F) centred x against the rows of the ridge map.
         map_total: (F,) sum of the rows of the ridge map.
     """
 
-    count: int
+    size: int
     mean: Tensor
     covariance: Tensor
     map: Tensor

@@ -34,6 +34,7 @@ RUNTIME_FILES = (
     "counterpoint/attributes.py",
     "counterpoint/errors.py",
     "counterpoint/plugins.py",
+    "counterpoint/retrieval.py",
     "counterpoint/user_snapshot.py",
     "serving/__init__.py",
     "serving/engine/*.py",
@@ -103,7 +104,9 @@ def write(
     graph = {"number": str(number), "graph": "bls" if form == "cluster" else "in_process"}
     with replaced_folder(repository) as target:
         for name, spec in models.items():
-            native = form == "cluster" and spec.onnx is not None
+            # Triton's onnxruntime backend runs a graph, but knows nothing of an index.
+            indexed = any((version / source).is_dir() for _, source in spec.folders)
+            native = form == "cluster" and spec.onnx is not None and not indexed
             folder = target / name / str(number)
             folder.mkdir(parents=True)
             config = model_config(
@@ -129,6 +132,10 @@ def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> 
     """
     for file, source in (*spec.files, *(spec.graphs if form == "local" else ())):
         _copy(version / source, folder / file)
+    if form == "local" or spec.onnx is not None:
+        for name, source in spec.folders:
+            if (version / source).is_dir():
+                shutil.copytree(version / source, folder / name)
 
 
 def model_config(

@@ -54,6 +54,8 @@ class ModelSpec:
         files: Further files of the model: name in the repository -> path in the version folder.
         graphs: ONNX graphs that a front runs itself in the local form, as ``files``; in the cluster
             form it asks the models that run them.
+        folders: What lies beside the graph in some versions, the index of a large catalogue: name
+            in the repository -> path in the version folder.
         requires: Folder or file without which the version does not have this model; none: always.
         ragged: Requests of different shapes may share an execution (the front pads them itself).
     """
@@ -66,6 +68,7 @@ class ModelSpec:
     onnx: str | None = None
     files: tuple[tuple[str, str], ...] = ()
     graphs: tuple[tuple[str, str], ...] = ()
+    folders: tuple[tuple[str, str], ...] = ()
     requires: str | None = None
     ragged: bool = False
 

@@ -77,6 +77,7 @@ SPEC = ModelSpec(
         ("users.sqlite", "onnx/users.sqlite"),
     ),
     graphs=(("recommender.onnx", "onnx/recommender.onnx"),),
+    folders=(("retrieval", "onnx/retrieval"),),
     ragged=True,
 )
 
@@ -141,7 +142,7 @@ class Runtime:
     def _graph(self, folder: Path, number: int) -> Graph:
         if self._options.get("graph") == "bls":
             return lambda inputs: self._call("recommender", inputs, GRAPH_OUTPUTS, number=number)
-        from serving.onnx_session import OnnxSession
+        from serving.engine.retrieval import open_graph
 
         threads = int(self._options.get("threads", "1"))
-        return OnnxSession(folder / "recommender.onnx", threads=threads).run
+        return open_graph(folder / "recommender.onnx", threads=threads).run

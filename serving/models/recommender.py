@@ -29,20 +29,26 @@ SPEC = ModelSpec(
         Tensor("taste", FLOAT32, ("taste",), "What items added later score, from their features"),
     ),
     onnx="onnx/recommender.onnx",
+    folders=(("retrieval", "onnx/retrieval"),),
 )
 
 
 class Runtime:
-    """Runs the graph with onnxruntime (the local form; a cluster uses Triton's own backend)."""
+    """Runs the graph with onnxruntime, behind the index of a large catalogue.
+
+    Without an index, a cluster runs the graph on Triton's own backend instead.
+    """
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
-        from serving.onnx_session import OnnxSession
+        from serving.engine.retrieval import open_graph
 
-        self._session = OnnxSession(folder / "model.onnx", threads=int(options.get("threads", "1")))
+        self._session = open_graph(folder / "model.onnx", threads=int(options.get("threads", "1")))
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays]:
         """Answer each request, cut to its own largest ``k``."""
-        answers = self._session.execute(requests)
+        from serving.onnx_session import together
+
+        answers = together(self._session.run, self._session.inputs, requests)
         return [
             {
                 name: value if name == "taste" else value[:, : int(request["k"].max())]
