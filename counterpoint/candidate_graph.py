@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.candidate_scores import CandidateScores, Fused, Users
-from counterpoint.graph import REASONS, Parts, RecommenderModule, length, pad
+from counterpoint.graph import Parts, RecommenderModule
+from counterpoint.graph_ops import length
 from counterpoint.retrieval import COUNTED, NOT_SCORED, OPEN
 
 
@@ -38,7 +39,9 @@ class CandidateModule(nn.Module):
         self.register_buffer("cold_items", items)
         self.register_buffer("cold_features", base.cold.features[items])
         self.register_buffer("cold_known", (base.cold.features[items] != 0).any(1))
-        self.register_buffer("cold_tie", base.cold.tie[items])
+        tie = torch.zeros(base.n_items + 1)
+        tie[base.cold.places.squeeze(0)] = base.cold.ties
+        self.register_buffer("cold_tie", tie[items + 1])
 
     def forward(
         self,
@@ -68,9 +71,7 @@ class CandidateModule(nn.Module):
             As ``RecommenderModule.forward``.
         """
         scorer = self.scorer
-        # Three columns of padding: shorter histories still have three places to point at.
-        history, kind = pad(history, REASONS), pad(history_kind, REASONS)
-        users = scorer.users(history, pad(history_age, REASONS), kind, profile)
+        users = scorer.users(history, history_age, history_kind, profile)
         inside = (candidates - 1).clamp(min=0)
         n_warm = len(scorer.head) + candidates.shape[1]
         warm = standing[:, :n_warm]
@@ -90,11 +91,10 @@ class CandidateModule(nn.Module):
         winner = torch.cat(items, dim=1).gather(1, best.indices)
         parts = Parts(
             fused.scores,
-            fused.scores,
-            fused.linear_factors,
-            fused.tower_factor,
-            users.pool_weights,
+            [],
+            fused.weights,
             users.linear_weights,
+            users.pool_weights,
             users.items,
             users.counted,
         )

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from counterpoint.fusion import TOP, fuse, inverse, location
-from counterpoint.graph import RecommenderModule, read_events, repeated_later
+from counterpoint.fusion import TOP, normaliser, sample, weighted_sum
+from counterpoint.fusion import shares as fusion_shares
+from counterpoint.graph import RecommenderModule, read_events
+from counterpoint.graph_ops import newest
 from counterpoint.joint_moments import blocks, head_items, joint_moments, rows
 from counterpoint.linear import LinearScorer
 
@@ -46,6 +48,11 @@ class Users(NamedTuple):
     factors: Tensor
     prior: Tensor
 
+    def vectors(self) -> list[tuple[str, Tensor]]:
+        """Return what is multiplied with the items' rows, in the order of ``Parts.weights``."""
+        found = [("tower", self.tower), ("prior", self.prior)]
+        return [("factors", self.factors), *found] if self.factors.shape[1] else found
+
 
 class Fused(NamedTuple):
     """The fused scores of the columns and what they are made of.
@@ -55,16 +62,14 @@ class Fused(NamedTuple):
         query: (B, D): the score is ``query . x_i`` + the linear parts + a constant.
         constant: (B, 1).
         linear: (B, H) what the linear parts add to the scores of the head.
-        linear_factors: Of each linear part (B, 1).
-        tower_factor: (B, 1).
+        weights: Of the scorers, as in ``Parts``.
     """
 
     scores: Tensor
     query: Tensor
     constant: Tensor
     linear: Tensor
-    linear_factors: list[Tensor]
-    tower_factor: Tensor
+    weights: Tensor
 
 
 class CandidateScores(nn.Module):
@@ -109,7 +114,7 @@ class CandidateScores(nn.Module):
         """Read the histories; arguments as of ``RecommenderModule.parts``."""
         base = self.base
         known, items, positive, other, counted = read_events(history, kind, base.cold.n_scored)
-        first = known & ~repeated_later(history, known) & base.cold.warm[items]
+        first = newest(history, known) & base.cold.warm[items]
         weights = [part.event_weight(age) * counted.to(age.dtype) for part in self._linears]
         scores = [
             part.covered(items, weight) for part, weight in zip(self._linears, weights, strict=True)
@@ -140,57 +145,43 @@ class CandidateScores(nn.Module):
             candidates: (B, C) catalogue indices outside the head; None: the head alone.
             eligible: (B, S) bool, the columns whose scores count in the normalisation ``top``.
         """
-        weights = self.base.weights
-        known = (users.positives > 0).to(users.tower.dtype)
-        linear = torch.zeros_like(eligible[:, : len(self.head)], dtype=users.tower.dtype)
-        constant = torch.zeros_like(known)
-        evidence: list[tuple[float, Tensor]] = []
-        linear_factors: list[Tensor] = []
-        query: list[Tensor] = []
-        for place, share in enumerate(weights.linears):
-            on_head = self.linear_head(users, place)
-            columns = [on_head]
-            if candidates is not None:
-                columns.append(torch.zeros_like(candidates, dtype=on_head.dtype))
-            scores = torch.cat(columns, dim=1)
-            if self._top:
-                mean, factor = self._best(scores, eligible)
+        how = self.base.weights
+        raw, located, shares = [], [], [*how.linears]
+        on_head = [self.linear_head(users, place) for place in range(len(shares))]
+        for scores in on_head:
+            if candidates is None:
+                raw.append(scores)
             else:
-                mean, factor = self._linear_location(users, on_head, eligible)
-            evidence.append((share, (scores - mean) * factor))
-            linear_factors.append(factor)
-            linear = linear + known * share * factor * on_head
-            constant = constant - known * share * factor * mean
-        for name in ("factors", "tower", "prior"):
-            vector = getattr(users, name)
-            if not vector.shape[1]:
-                continue
-            part = getattr(self.blocks, name)
-            scores = torch.matmul(vector, self.head_rows[part])
+                elsewhere = torch.zeros_like(candidates, dtype=scores.dtype)
+                raw.append(torch.cat([scores, elsewhere], dim=1))
+            located.append(
+                self._best(raw[-1], eligible)
+                if self._top
+                else self._linear_location(users, scores, eligible)
+            )
+        for name, vector in users.vectors():
+            scores = torch.matmul(vector, self.head_rows[getattr(self.blocks, name)])
             if candidates is not None:
                 scores = torch.cat([scores, self._at(name, vector, candidates)], dim=1)
-            if self._top:
-                mean, factor = self._best(scores, eligible)
-            else:
-                mean, factor = self._location(users, name, vector)
-            standard = (scores - mean) * factor
-            if name == "prior":
-                prior = standard
-                scale = (
-                    known * weights.prior * 2.0 / (1.0 + users.positives) + 1.0 - known
-                ) * factor
-            else:
-                evidence.append((getattr(weights, name), standard))
-                scale = known * getattr(weights, name) * factor
-            if name == "tower":
-                tower_factor = factor
-                query.insert(0, scale * vector)
-            else:
-                query.append(scale * vector)
-            constant = constant - scale * mean
-        scores = fuse(evidence, prior, users.positives, weights.prior)
-        joined = torch.cat(query, dim=1)
-        return Fused(scores, joined, constant, linear, linear_factors, tower_factor)
+            raw.append(scores)
+            located.append(
+                self._best(scores, eligible) if self._top else self._location(users, name, vector)
+            )
+            if name != "prior":
+                shares.append(getattr(how, name))
+        mean, factor = (torch.cat(list(parts), dim=1) for parts in zip(*located, strict=True))
+        weights = fusion_shares(shares, users.positives, how.prior) * factor
+        constant = -(weights * mean).sum(1, keepdim=True)
+        linear = torch.zeros_like(raw[-1][:, : len(self.head)])
+        for place, scores in enumerate(on_head):
+            linear = linear + weights[:, place : place + 1] * scores
+        n_linear = len(on_head)
+        query = {
+            name: weights[:, n_linear + place : n_linear + place + 1] * vector
+            for place, (name, vector) in enumerate(users.vectors())
+        }
+        joined = torch.cat([query[name] for name in self.blocks.order if name in query], dim=1)
+        return Fused(weighted_sum(raw, weights) + constant, joined, constant, linear, weights)
 
     def linear_head(self, users: Users, place: int) -> Tensor:
         """Return the (B, H) scores that a linear part gives to the head."""
@@ -225,9 +216,9 @@ class CandidateScores(nn.Module):
     def _best(self, scores: Tensor, eligible: Tensor) -> tuple[Tensor, Tensor]:
         """Return the (B, 1) mean and inverse spread of the best (B, S) columns."""
         # Padding, for the graph must not fix whether there are as many as TOP columns.
-        none = torch.zeros_like(scores[:, :1]).expand(-1, TOP)
-        padded = torch.cat([eligible, none > 0.0], dim=1)
-        return location(torch.cat([scores, none], dim=1), padded, "top", TOP)
+        barred = torch.where(eligible, scores, -torch.inf)
+        barred = torch.nn.functional.pad(barred, (0, TOP), value=-torch.inf)
+        return normaliser(sample(barred, "top", TOP))
 
     def _linear_location(
         self, users: Users, on_head: Tensor, eligible: Tensor
@@ -245,7 +236,7 @@ class CandidateScores(nn.Module):
         away = (on_head - mean) * inside
         elsewhere = left - inside.sum(-1, keepdim=True)
         square = (away * away).sum(-1, keepdim=True) + elsewhere * mean * mean
-        return mean, inverse((square / left).sqrt())
+        return mean, _inverse((square / left).sqrt())
 
     def _location(self, users: Users, name: str, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Return the (B, 1) mean and inverse spread of one scorer over the unseen warm items."""
@@ -258,4 +249,9 @@ class CandidateScores(nn.Module):
         square = whole - (away * away).sum(-1, keepdim=True) - left * shift * shift
         # What is left of nearly equal numbers is rounding.
         square = torch.where(square > ROUNDING * whole, square, 0.0)
-        return mean - shift, inverse((square / left).sqrt())
+        return mean - shift, _inverse((square / left).sqrt())
+
+
+def _inverse(spread: Tensor) -> Tensor:
+    """Return 1 / spread, or 0 where the scores are all equal."""
+    return (spread > 1e-6).to(spread.dtype) / spread.clamp(min=1e-6)

@@ -30,6 +30,7 @@ class Blocks(NamedTuple):
     factors: slice
     prior: slice
     width: int
+    order: tuple[str, ...] = ("tower", "factors", "prior")
 
 
 class JointMoments(NamedTuple):

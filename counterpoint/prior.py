@@ -137,5 +137,5 @@ class PriorScorer(nn.Module):
         return self.base + torch.matmul(self.share(profile), self.shift)
 
     def share(self, profile: Tensor) -> Tensor:
-        """Return (B, P): how much the shift of each token counts."""
+        """Return the (B, P) weights of the tokens."""
         return profile / profile.sum(-1, keepdim=True).clamp(min=1.0).sqrt()

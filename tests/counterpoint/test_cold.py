@@ -17,7 +17,9 @@ def unit(rows: int, width: int) -> np.ndarray:
 def extension(warm: np.ndarray, features: np.ndarray, boost: float = 0.0) -> ColdExtension:
     return ColdExtension(
         torch.from_numpy(warm),
-        torch.from_numpy(ridge_map(features[: len(warm)], warm, 2.0)),
+        torch.from_numpy(
+            ridge_map(features[: len(warm)], warm.astype(np.float32), ColdConfig(ridge=2.0))
+        ),
         torch.from_numpy(features),
         boost=boost,
     )

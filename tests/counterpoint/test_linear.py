@@ -160,4 +160,4 @@ def test_contributions_add_up_to_the_score() -> None:
     weight = torch.tensor([[1.0, 2.0, 0.5], [1.0, 0.0, 3.0]])
     winners = torch.tensor([[1, 4], [0, 6]])
     expected = part(items, weight).gather(1, winners)
-    torch.testing.assert_close(part.contributions(items, weight, winners).sum(1), expected)
+    torch.testing.assert_close(part.contributions(items, weight, winners).sum(2), expected)
