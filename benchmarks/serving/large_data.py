@@ -58,7 +58,7 @@ def unit(rows: Vectors) -> Vectors:
     return rows
 
 
-def model(items: int, normalisation: str, seed: int = 0) -> Recommender:
+def model(items: int, normalisation: str, *, covered: int = COVERED, seed: int = 0) -> Recommender:
     """Return an untrained model of the usual sizes: its answers mean nothing, its costs do.
 
     One in a hundred items has never been liked; they are known by 384 features.
@@ -71,14 +71,16 @@ def model(items: int, normalisation: str, seed: int = 0) -> Recommender:
     popularity = (torch.arange(items) + 10.0) ** -0.8
     popularity = popularity[torch.randperm(items)]
     bias = 0.3 * torch.log(popularity / popularity.mean())
-    covered = torch.topk(popularity, min(COVERED, items)).indices.sort().values
-    weights = torch.nn.functional.pad(0.02 * torch.randn(len(covered), len(covered)), (0, 1, 0, 1))
+    frequent = torch.topk(popularity, min(covered, items)).indices.sort().values
+    weights = torch.nn.functional.pad(
+        0.02 * torch.randn(len(frequent), len(frequent)), (0, 1, 0, 1)
+    )
     linears = [
-        LinearScorer(covered, weights, n_items=items, weighting=Weighting(recency=recency))
+        LinearScorer(frequent, weights, n_items=items, weighting=Weighting(recency=recency))
         for recency in (4.0, 0.0)
     ]
     warm = torch.rand(items) >= COLD_SHARE
-    warm[covered] = True
+    warm[frequent] = True
     features = torch.nn.functional.normalize(torch.randn(items, FEATURES), dim=1)
     ridge = torch.where(warm.unsqueeze(1), features, 0.0) * (FEATURES / items)
     module = RecommenderModule(
