@@ -12,7 +12,8 @@ model       ``model.safetensors``, ``model.json``, ``items``, ``tensorboard/``, 
 evaluation  ``evaluation.json``, ``per_user.parquet``, ``report.html``
 onnx        ``recommender.onnx``, ``item_encoder/`` (``model.onnx``, tokenizer), ``contract.json``,
             ``items`` (with availability), ``vectors.npy`` (how alike items are),
-            ``users.sqlite`` (histories and attributes of the known users)
+            ``users.sqlite`` (histories and attributes of the known users); of a large catalogue
+            ``retrieval/`` (see retrieval.py)
 version     (registry) all that a served version needs: ``onnx/``, ``model/``, ``evaluation/``,
             ``reference/`` (monitoring snapshot), ``version.json``
 monitoring  ``verdict.json``, ``report.html``

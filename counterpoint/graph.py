@@ -23,6 +23,36 @@ from counterpoint.tower_scorer import TowerScorer
 REASONS = 3
 POSITIVE_KIND = 1
 OTHER_KIND = 2
+REPEATABLE = 2
+"""Added to the kind of an event whose item may be recommended again."""
+
+
+class Events(NamedTuple):
+    """The events of (B, L) histories.
+
+    Attributes:
+        known: The scorers met the item.
+        items: Catalogue index; 0 where it is not known.
+        positive: Known and positive.
+        other: Known and not positive.
+        counted: The last positive of its item.
+    """
+
+    known: Tensor
+    items: Tensor
+    positive: Tensor
+    other: Tensor
+    counted: Tensor
+
+
+def read_events(history: Tensor, kind: Tensor, n_scored: int) -> Events:
+    """Read the tensors ``history`` and ``history_kind`` of the contract."""
+    # Items added after training are excluded and shown, but the scorers never met them.
+    known = (history > 0) & (history <= n_scored)
+    items = torch.where(known, history - 1, 0)
+    positive = known & ((kind == POSITIVE_KIND) | (kind == POSITIVE_KIND + REPEATABLE))
+    other = known & ((kind == OTHER_KIND) | (kind == OTHER_KIND + REPEATABLE))
+    return Events(known, items, positive, other, newest(history, positive))
 
 
 class Parts(NamedTuple):
@@ -97,12 +127,7 @@ class RecommenderModule(nn.Module):
     def parts(self, history: Tensor, age: Tensor, kind: Tensor, profile: Tensor) -> Parts:
         """Return the fused (B, N0) scores and their ingredients."""
         n_scored = self.cold.n_scored
-        # Items added after training are excluded and shown, but the scorers never met them.
-        known = (history > 0) & (history <= n_scored)
-        items = torch.where(known, history - 1, 0)
-        positive = known & (kind == POSITIVE_KIND)
-        other = known & (kind == OTHER_KIND)
-        counted = newest(history, positive)
+        known, items, positive, other, counted = read_events(history, kind, n_scored)
         counts = counted.to(age.dtype)
         raw, told, linear_weights = [], [], []
         for place, linear in enumerate(self.linear_parts):
@@ -168,9 +193,10 @@ class RecommenderModule(nn.Module):
         Args:
             history: (B, L) int64 one-based items, oldest first, 0 = padding on the right.
             history_age: (B, L) float32 number of the user's positives later than the event.
-            history_kind: (B, L) int64: 0 padding, 1 positive, 2 not positive.
+            history_kind: (B, L) int64: 0 padding, 1 positive, 2 not positive; 3 and 4 likewise, and
+                the item may be recommended again.
             profile: (B, P) float32 multi-hot of the profile vocabulary.
-            exclude: (B, X) int64 one-based items, 0 = padding; the history is always excluded too.
+            exclude: (B, X) int64 one-based items, 0 = padding; so is the history of kinds 1 and 2.
             allow: (B, A) int64 one-based items, 0 = padding; where a row has any, no other item is
                 recommended, and of these none that is excluded.
             k: (B, 1) int64; the greatest of the batch is used, up to ``max_k``.
@@ -186,7 +212,8 @@ class RecommenderModule(nn.Module):
         taste = self.taste(parts)
         scores = self.cold.extend(parts.fused, taste)
         wanted = k.max().clamp(max=min(self.max_k, self.n_items))
-        score, item = best_items(scores, torch.cat([history, exclude], dim=1), allow, wanted)
+        once = torch.where(history_kind > REPEATABLE, 0, history)
+        score, item = best_items(scores, torch.cat([once, exclude], dim=1), allow, wanted)
         valid = item > 0
         reason = self.reasons(parts, (item - 1).clamp(min=0), valid)
         return item, torch.where(valid, score, 0.0), reason, taste

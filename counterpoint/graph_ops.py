@@ -21,10 +21,16 @@ def best_items(scores: Tensor, banned: Tensor, allow: Tensor, k: Tensor) -> tupl
     restricted = allow.sum(1, keepdim=True) > 0
     scores = scores + torch.where(restricted, -torch.inf, 0.0)
     scores = scores.scatter(1, allow, allowed).scatter(1, banned, -torch.inf)
-    # Traced with a tensor, the graph looks for as many items as the request asks for.
-    count: Any = k if torch.jit.is_tracing() else int(k)
-    best = torch.topk(scores, count, dim=-1)
+    best = torch.topk(scores, length(k), dim=-1)
     return best.values, torch.where(best.values > -torch.inf, best.indices, 0)
+
+
+def length(k: Tensor) -> Any:
+    """Return a 0-dim tensor as a length.
+
+    Traced as a tensor, the graph looks for as many items as the request asks for.
+    """
+    return k if torch.jit.is_tracing() else int(k)
 
 
 def newest(history: Tensor, positive: Tensor) -> Tensor:
@@ -34,13 +40,13 @@ def newest(history: Tensor, positive: Tensor) -> Tensor:
         history: (B, L) one-based items, oldest first.
         positive: (B, L) bool.
     """
-    length = history.shape[1]
+    columns = history.shape[1]
     place = torch.cumsum(torch.ones_like(history), dim=1) - 1
     # Sorted by item, then place; other events come first, as if they were item 0.
-    order = torch.where(positive, history, 0) * length + place
+    order = torch.where(positive, history, 0) * columns + place
     order = torch.sort(order, dim=1).values
-    item = torch.div(order, length, rounding_mode="trunc")
+    item = torch.div(order, columns, rounding_mode="trunc")
     last = (item[:, 1:] - item[:, :-1]).clamp(max=1).to(torch.float32)
     last = functional.pad(last, (0, 1), value=1.0)
-    found = torch.zeros_like(last).scatter(1, order - item * length, last)
+    found = torch.zeros_like(last).scatter(1, order - item * columns, last)
     return positive & (found > 0.0)

@@ -1,7 +1,7 @@
 """An ONNX graph behind a batch of requests. Runs inside Triton: numpy and onnxruntime only."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +38,29 @@ class OnnxSession:
 
     def execute(self, requests: Sequence[Arrays]) -> list[Arrays]:
         """Run requests of equal row shapes together and give each its own rows back."""
-        groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
-        for index, request in enumerate(requests):
-            shapes = tuple(np.shape(request[name])[1:] for name in self.inputs)
-            groups.setdefault(shapes, []).append(index)
-        answers: list[Arrays] = [{} for _ in requests]
-        for members in groups.values():
-            batch = {n: np.concatenate([requests[i][n] for i in members]) for n in self.inputs}
-            result = self.run(batch)
-            ends = np.cumsum([len(requests[i][self.inputs[0]]) for i in members])[:-1]
-            rows = {name: np.split(value, ends) for name, value in result.items()}
-            for position, index in enumerate(members):
-                answers[index] = {name: parts[position] for name, parts in rows.items()}
-        return answers
+        return together(self.run, self.inputs, requests)
+
+
+def together(
+    run: Callable[[Arrays], Arrays], names: Sequence[str], requests: Sequence[Arrays]
+) -> list[Arrays]:
+    """Run requests of equal row shapes together and give each its own rows back.
+
+    Args:
+        run: Runs one batch.
+        names: Its inputs.
+        requests: Inputs of each request.
+    """
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for index, request in enumerate(requests):
+        shapes = tuple(np.shape(request[name])[1:] for name in names)
+        groups.setdefault(shapes, []).append(index)
+    answers: list[Arrays] = [{} for _ in requests]
+    for members in groups.values():
+        batch = {n: np.concatenate([requests[i][n] for i in members]) for n in names}
+        result = run(batch)
+        ends = np.cumsum([len(requests[i][names[0]]) for i in members])[:-1]
+        rows = {name: np.split(value, ends) for name, value in result.items()}
+        for position, index in enumerate(members):
+            answers[index] = {name: parts[position] for name, parts in rows.items()}
+    return answers

@@ -22,6 +22,24 @@ class ExportConfig(Section):
     tolerance: float = Field(default=1e-4, gt=0)
     """Largest difference of scores and of text vectors."""
 
+    max_exact_items: int = Field(default=100_000, ge=0)
+    """Larger catalogues get an index: only its candidates are scored."""
+
+    max_exact_cold_items: int = Field(default=20_000, ge=0)
+    """With an index: more items without interactions than this get an index of their own."""
+
+    popular_items: int = Field(default=5_000, ge=1)
+    """With an index: the most popular items, and all of the linear parts, are always scored."""
+
+    candidates: int = Field(default=3_000, ge=1)
+    """With an index: items that are taken from it for each question to it."""
+
+    cold_candidates: int = Field(default=1_000, ge=1)
+    """The same for items without interactions."""
+
+    min_recall: float = Field(default=0.98, ge=0, le=1)
+    """With an index: share of the lists of scoring every item that must be found."""
+
 
 class DeployConfig(Section):
     """Registry and Triton model repository."""

@@ -19,6 +19,7 @@ from counterpoint.config.serve import ExportConfig
 from counterpoint.errors import DataError
 from counterpoint.histories import Histories
 from counterpoint.item_vectors import similarity_vectors
+from counterpoint.large_export import Recall, check_recall, export_large
 from counterpoint.onnx_graphs import TENSORS, export_module, export_recommender
 from counterpoint.recommender import Recommender
 from counterpoint.tables import write_json
@@ -37,7 +38,8 @@ class ExportResult:
     Attributes:
         parity_users: Users whose lists were compared with torch.
         score_difference: Largest difference of scores.
-        swaps: Ranks at which an item of an equal score stands.
+        swaps: Ranks at which an item of an equal score stands; none: the catalogue has an index.
+        recall: Share of the lists of scoring every item that is found; none: every item is scored.
         encoder_difference: Largest difference of item text vectors; none: trained without text.
         stored_users: Users in the snapshot.
         recommender_mb: Size of the graph in 10^6 bytes.
@@ -46,7 +48,8 @@ class ExportResult:
 
     parity_users: int
     score_difference: float
-    swaps: int
+    swaps: int | None
+    recall: float | None
     encoder_difference: float | None
     stored_users: int
     recommender_mb: float
@@ -77,19 +80,26 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
     users = _users(features, recommender)
     with replaced_folder(onnx) as folder:
         graph = folder / artifacts.RECOMMENDER_ONNX
-        export_recommender(recommender, graph, opset=config.opset)
-        parity = onnx_parity.check_recommender(
-            graph,
-            recommender,
-            _sample(users, config.parity_users),
-            k=config.max_k,
-            tolerance=config.tolerance,
-        )
+        sample = _sample(users, config.parity_users)
+        retrieval: dict[str, Any] | None = None
+        check: onnx_parity.Parity | Recall
+        if recommender.n_items > config.max_exact_items:
+            retrieval = export_large(recommender, graph, sample, config)
+            check = check_recall(graph, recommender, sample, config)
+            retrieval["recall"] = check.overlap
+        else:
+            export_recommender(recommender, graph, opset=config.opset)
+            check = onnx_parity.check_recommender(
+                graph, recommender, sample, k=config.max_k, tolerance=config.tolerance
+            )
         items = tables.conform(
             pl.read_parquet(features / artifacts.ITEMS), columns.ITEMS, table="items"
         )
         difference = _export_encoder(recommender, items, folder, config)
-        write_json(folder / artifacts.CONTRACT, contract(recommender, config, graph))
+        description = contract(recommender, config, graph)
+        if retrieval is not None:
+            description["retrieval"] = retrieval
+        write_json(folder / artifacts.CONTRACT, description)
         with_availability(recommender.items, items).write_parquet(folder / artifacts.ITEMS)
         np.save(folder / artifacts.ITEM_VECTORS, similarity_vectors(recommender.module))
         stored = user_snapshot.write(
@@ -98,9 +108,10 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
         )
         size = graph.stat().st_size
     result = ExportResult(
-        parity_users=parity.users,
-        score_difference=parity.score_difference,
-        swaps=parity.swaps,
+        parity_users=check.users,
+        score_difference=check.score_difference,
+        swaps=check.swaps if isinstance(check, onnx_parity.Parity) else None,
+        recall=check.overlap if isinstance(check, Recall) else None,
         encoder_difference=difference,
         stored_users=stored,
         recommender_mb=round(size / 1e6, 3),

@@ -11,7 +11,12 @@ SPEC = ModelSpec(
     inputs=(
         Tensor("history", INT64, (-1,), "One-based item indices, oldest first, 0 = padding"),
         Tensor("history_age", FLOAT32, (-1,), "Number of the user's positives after each event"),
-        Tensor("history_kind", INT64, (-1,), "0 padding, 1 positive, 2 not positive"),
+        Tensor(
+            "history_kind",
+            INT64,
+            (-1,),
+            "0 padding, 1 positive, 2 not; 3, 4: likewise, may be shown again",
+        ),
         Tensor("profile", FLOAT32, ("profile",), "Multi-hot of contract.json's `profile`"),
         Tensor("exclude", INT64, (-1,), "One-based item indices to leave out, 0 = padding"),
         Tensor("allow", INT64, (-1,), "One-based item indices to choose from, only 0: from all"),
@@ -24,20 +29,26 @@ SPEC = ModelSpec(
         Tensor("taste", FLOAT32, ("taste",), "What items added later score, from their features"),
     ),
     onnx="onnx/recommender.onnx",
+    folders=(("retrieval", "onnx/retrieval"),),
 )
 
 
 class Runtime:
-    """Runs the graph with onnxruntime (the local form; a cluster uses Triton's own backend)."""
+    """Runs the graph with onnxruntime, behind the index of a large catalogue.
+
+    Without an index, a cluster runs the graph on Triton's own backend instead.
+    """
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
-        from serving.onnx_session import OnnxSession
+        from serving.engine.retrieval import open_graph
 
-        self._session = OnnxSession(folder / "model.onnx", threads=int(options.get("threads", "1")))
+        self._session = open_graph(folder / "model.onnx", threads=int(options.get("threads", "1")))
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays]:
         """Answer each request, cut to its own largest ``k``."""
-        answers = self._session.execute(requests)
+        from serving.onnx_session import together
+
+        answers = together(self._session.run, self._session.inputs, requests)
         return [
             {
                 name: value if name == "taste" else value[:, : int(request["k"].max())]
