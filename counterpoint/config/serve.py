@@ -45,8 +45,8 @@ class DeployConfig(Section):
     """Seconds for each answer of the smoke test."""
 
     rules: dict[str, Any] = Field(default_factory=dict)
-    """Rules of every request that does not name them itself (docs/serving.md): name -> options, null
-    leaves a built-in rule out. Built in: ``availability: {}``."""
+    """Rules of every request that does not name them itself: name -> options; null
+    leaves a built-in rule out, of which there is one, ``availability: {}``."""
 
     feature_server: str | None = None
     """host:port of the Feast feature server; none: known users are answered from the online store's
