@@ -5,6 +5,7 @@
     champion.json   {"version": …, "former": […]}
     canary.json     {"version": …, "share": …, "salt": …}     absent: no canary
     shadow.json     {"version": …}                            absent: no shadow
+    loaded.json     {"versions": […]}                         held in memory, ready to be promoted
 
 Each file is replaced in one step. A version that is champion cannot be canary or shadow: where a
 kill has left both, the champion counts (``Pointers`` are read that way), so every state between
@@ -12,10 +13,10 @@ two steps is a sound one.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from counterpoint.errors import DataError
 from serving.storage import Storage
@@ -23,6 +24,9 @@ from serving.storage import Storage
 CHAMPION = "champion.json"
 CANARY = "canary.json"
 SHADOW = "shadow.json"
+LOADED = "loaded.json"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,23 +52,26 @@ class Pointers:
         champion: Version of the champion.
         canary: Another version for a share of the users, or none.
         shadow: A version that answers copies of the requests, only to be logged, or none.
+        loaded: Versions to hold in memory without a role, so that a later swap is instant.
         faults: What is wrong with pointer files that were left out.
     """
 
     champion: str
     canary: Canary | None = None
     shadow: str | None = None
+    loaded: tuple[str, ...] = ()
     faults: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def versions(self) -> list[str]:
         """The versions, each once, the champion first."""
-        named = [self.champion, self.canary.version if self.canary else None, self.shadow]
+        canary = self.canary.version if self.canary else None
+        named = [self.champion, canary, self.shadow, *self.loaded]
         return list(dict.fromkeys(name for name in named if name))
 
     def text(self) -> str:
         """Return them as one line: the champion's name alone, or JSON when there is more."""
-        if self.canary is None and self.shadow is None:
+        if self.versions == [self.champion]:
             return self.champion
         shown = asdict(self)
         del shown["faults"]
@@ -86,6 +93,7 @@ class Pointers:
                 champion=str(found["champion"]),
                 canary=_canary(canary) if canary else None,
                 shadow=found.get("shadow"),
+                loaded=tuple(found.get("loaded", ())),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
@@ -142,11 +150,23 @@ class PointerFiles:
         except (KeyError, TypeError) as error:
             raise self._damaged(SHADOW, error, "start the shadow again") from error
 
+    def loaded(self) -> list[str]:
+        """Return the versions to hold in memory.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        found = self._read(LOADED, "load the versions again")
+        try:
+            return [] if found is None else [str(name) for name in found["versions"]]
+        except (KeyError, TypeError) as error:
+            raise self._damaged(LOADED, error, "load the versions again") from error
+
     def all(self) -> Pointers | None:
         """Return all pointers, or nothing while there is no champion.
 
-        A damaged canary or shadow is left out and named in ``faults``: it must not keep a new
-        champion from its service.
+        Another damaged file is left out and named in ``faults``: it must not keep a new champion
+        from its service.
 
         Raises:
             DataError: The champion's file is damaged.
@@ -154,24 +174,20 @@ class PointerFiles:
         pointed = self.champion()
         if pointed is None:
             return None
-        champion, canary, shadow, faults = pointed[0], None, None, []
-        try:
-            canary = self.canary()
-        except DataError as error:
-            faults.append(str(error))
-        try:
-            shadow = self.shadow()
-        except DataError as error:
-            faults.append(str(error))
+        champion = pointed[0]
+        faults: list[str] = []
+        canary = _unless_damaged(self.canary, faults)
+        shadow = _unless_damaged(self.shadow, faults)
         return Pointers(
             champion,
             canary if canary and canary.version != champion else None,
             shadow if shadow != champion else None,
+            tuple(name for name in _unless_damaged(self.loaded, faults) or () if name != champion),
             tuple(faults),
         )
 
     def set_champion(self, version: str, former: list[str]) -> None:
-        """Point at a champion; a canary or shadow of that version ends."""
+        """Point at a champion; other roles of that version end."""
         self._write(CHAMPION, {"version": version, "former": former})
         # A damaged file stays as it is: it names no version, and must not stop a rollback.
         with suppress(DataError):
@@ -181,6 +197,9 @@ class PointerFiles:
         with suppress(DataError):
             if self.shadow() == version:
                 self._storage.remove(SHADOW)
+        with suppress(DataError):
+            if version in self.loaded():
+                self.set_loaded([name for name in self.loaded() if name != version])
 
     def set_canary(self, canary: Canary | None) -> None:
         """Replace or end the canary."""
@@ -195,6 +214,13 @@ class PointerFiles:
             self._storage.remove(SHADOW)
         else:
             self._write(SHADOW, {"version": version})
+
+    def set_loaded(self, versions: list[str]) -> None:
+        """Replace the versions to hold in memory."""
+        if versions:
+            self._write(LOADED, {"versions": versions})
+        else:
+            self._storage.remove(LOADED)
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         self._storage.replace(name, json.dumps(content, indent=2).encode())
@@ -213,6 +239,14 @@ class PointerFiles:
             f"{self._storage.root}/{name} is damaged ({error!r}). Delete it and {mend}; "
             f"audit.jsonl names the last one."
         )
+
+
+def _unless_damaged(read: Callable[[], T], faults: list[str]) -> T | None:
+    try:
+        return read()
+    except DataError as error:
+        faults.append(str(error))
+        return None
 
 
 def _canary(found: Mapping[str, Any]) -> Canary:

@@ -140,6 +140,38 @@ class Registry(VersionStore):
                 self.record("shadow", version, why)
                 self._files.set_shadow(version)
 
+    def load(self, version: str, *, why: str) -> None:
+        """Have servers hold a version in memory, so that a later swap to it is instant.
+
+        Raises:
+            ConfigError: There is no such version, or no champion, or it is the champion.
+            DataError: The version is damaged.
+        """
+        with self._storage.locked(), self.open(version):
+            self._beside_champion(version, "loaded version")
+            held = self._files.loaded()
+            if version not in held:
+                self.record("load", version, why)
+                self._files.set_loaded([*held, version])
+
+    def unload(self, version: str, *, why: str) -> None:
+        """No longer hold a version in memory that has no role.
+
+        Raises:
+            ConfigError: It is not held.
+        """
+        with self._storage.locked():
+            held = self._files.loaded()
+            if version not in held:
+                raise ConfigError(
+                    [
+                        f"{version!r} is not among the loaded versions of {self._storage.root}: "
+                        f"{', '.join(held) or 'none'}."
+                    ]
+                )
+            self.record("unload", version, why)
+            self._files.set_loaded([name for name in held if name != version])
+
     def end_canary(self, *, why: str) -> str:
         """End the canary and return its version.
 
@@ -174,7 +206,10 @@ class Registry(VersionStore):
             self.record("refuse", version, why)
 
     def status(self, version: str) -> str:
-        """Return ``champion``, ``canary``, ``shadow``, ``former``, ``refused`` or ``staged``."""
+        """Return ``champion``, ``canary <share>``, ``shadow``, ``loaded``, ``former``, ….
+
+        ``refused`` failed its smoke test, ``staged`` has never served.
+        """
         pointers = self._files.all()
         if pointers is not None and version == pointers.champion:
             return "champion"
@@ -182,6 +217,8 @@ class Registry(VersionStore):
             return f"canary {pointers.canary.share:g}"
         if pointers is not None and version == pointers.shadow:
             return "shadow"
+        if pointers is not None and version in pointers.loaded:
+            return "loaded"
         actions = [e["action"] for e in self.audit() if e["version"] == version]
         if actions and actions[-1] == "refuse":
             return "refused"

@@ -22,6 +22,8 @@ STEPS = st.one_of(
     st.tuples(st.just("rollback"), st.sampled_from([None, *NAMES])),
     st.tuples(st.just("canary"), st.sampled_from(NAMES), st.sampled_from([0.1, 0.5, 1.0])),
     st.tuples(st.just("shadow"), st.sampled_from(NAMES)),
+    st.tuples(st.just("load"), st.sampled_from(NAMES)),
+    st.tuples(st.just("unload"), st.sampled_from(NAMES)),
     st.tuples(st.just("end_canary")),
     st.tuples(st.just("end_shadow")),
 )
@@ -73,6 +75,21 @@ def test_a_shadow_is_independent_of_the_canary(registry: Registry, tmp_path: Pat
     for stop in (registry.end_canary, registry.end_shadow):
         with pytest.raises(ConfigError, match="to stop"):
             stop(why="nothing")
+
+
+def test_a_loaded_version_waits_for_a_role(registry: Registry, tmp_path: Path) -> None:
+    a, b, c = (publish(registry, tmp_path, text) for text in "abc")
+    registry.promote(a, why="first")
+    for version in (b, c):
+        registry.load(version, why="soon")
+    assert registry.pointers() == Pointers(a, loaded=(b, c))
+    assert registry.status(c) == "loaded"
+    registry.promote(b, why="now")
+    assert registry.pointers() == Pointers(b, loaded=(c,))
+    registry.unload(c, why="not needed")
+    assert registry.pointers() == Pointers(b)
+    with pytest.raises(ConfigError, match="not among the loaded"):
+        registry.unload(c, why="again")
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.01, float("nan")])
@@ -127,13 +144,13 @@ def test_every_sequence_leaves_a_sound_state(
 ) -> None:
     """A refused command changes nothing; no version has two roles; every change is logged."""
     registry, names = versions
-    for name in ("champion.json", "canary.json", "shadow.json", "audit.jsonl"):
+    for name in ("champion.json", "canary.json", "shadow.json", "loaded.json", "audit.jsonl"):
         Path(registry._storage.root, name).unlink(missing_ok=True)
     for action, *arguments in steps:
         before, notes = registry.pointers(), len(registry.audit())
-        given = [names.get(value, value) for value in arguments]
+        resolved = [names.get(value, value) for value in arguments]
         try:
-            getattr(registry, str(action))(*given, why="test")
+            getattr(registry, str(action))(*resolved, why="test")
         except ConfigError:
             assert registry.pointers() == before
             assert len(registry.audit()) == notes
@@ -143,7 +160,7 @@ def test_every_sequence_leaves_a_sound_state(
         if after is not None:
             roles = [after.champion, after.canary and after.canary.version]
             assert None in roles or len(set(roles)) == 2
-            assert after.shadow != after.champion
+            assert after.champion not in (after.shadow, *after.loaded)
             assert Pointers.parse(after.text()) == after
             assert registry.status(after.champion) == "champion"
 
