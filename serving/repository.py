@@ -33,6 +33,7 @@ RUNTIME_FILES = (
     "counterpoint/attributes.py",
     "counterpoint/user_snapshot.py",
     "serving/__init__.py",
+    "serving/engine/*.py",
     "serving/feature_server.py",
     "serving/fields.py",
     "serving/known_users.py",
@@ -41,7 +42,8 @@ RUNTIME_FILES = (
     "serving/query.py",
     "serving/spec.py",
 )
-"""What the runtime parts import; copied into each Python model beside its own file."""
+"""What the runtime parts import (files or patterns); copied into each Python model beside its own
+file."""
 
 _SHELL_SAFE = re.compile(r"[\w./+-]+", re.ASCII)
 
@@ -64,6 +66,7 @@ def write(
     number: int,
     options: Mapping[str, str],
     environment: Path | None = None,
+    live: Path | None = None,
 ) -> None:
     """Write the model repository of a version folder, replacing what is there in one step.
 
@@ -74,9 +77,77 @@ def write(
         number: Triton's version number.
         options: Parameters of the models: ``version``, ``feature_server``, …
         environment: Python environment of the local form (numpy<2, onnxruntime, tokenizers).
+        live: Folder that says which versions to serve (serving/engine/live_folder.py); none: this
+            version alone, from files beside each model.
 
     Raises:
         DataError: The version folder lacks a file.
+    """
+    models = check(version)
+    contract = read_json(version / "onnx" / artifacts.CONTRACT)
+    if live is not None:
+        options = {**options, "live": str(live.absolute())}
+    with replaced_folder(repository) as target:
+        for name, spec in models.items():
+            native = form == "cluster" and spec.onnx is not None
+            folder = target / name / str(number)
+            folder.mkdir(parents=True)
+            config = model_config(
+                spec, contract, native=native, options=options, environment=environment
+            )
+            text = text_format.MessageToString(config)
+            (target / name / "config.pbtxt").write_text(text, "utf-8")
+            if spec.onnx and (native or live is None):
+                shutil.copyfile(version / spec.onnx, folder / "model.onnx")
+            if not native:
+                _copy_runtime(name, folder)
+            if live is None:
+                write_files(spec, version, folder)
+
+
+def add_number(version: Path, repository: Path, *, number: int) -> None:
+    """Add a further version of the graphs to a repository of the cluster form.
+
+    Raises:
+        DataError: The version folder lacks a file.
+    """
+    for name, spec in check(version).items():
+        if spec.onnx and (repository / name).is_dir():
+            with replaced_folder(repository / name / str(number)) as folder:
+                shutil.copyfile(version / spec.onnx, folder / "model.onnx")
+
+
+def write_payload(version: Path, folder: Path, *, form: Form) -> None:
+    """Write what all models read of a version into one folder.
+
+    Args:
+        version: Version folder of the registry.
+        folder: Folder to write to; exists.
+        form: In the cluster form, graphs are left to Triton's own backend.
+
+    Raises:
+        DataError: The version folder lacks a file.
+    """
+    for spec in check(version).values():
+        write_files(spec, version, folder)
+        if form == "local" and spec.onnx:
+            target = folder / Path(spec.onnx).relative_to("onnx")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(version / spec.onnx, target)
+
+
+def write_files(spec: ModelSpec, version: Path, folder: Path) -> None:
+    """Write what one model reads of a version."""
+    for file, source in spec.files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        _copy(version / source, folder / file)
+
+
+def check(version: Path) -> dict[str, ModelSpec]:
+    """Return the models of a version folder.
+
+    Raises:
+        DataError: It lacks a file, or was exported for another release.
     """
     models = specs(version)
     wanted = {source for spec in models.values() for _, source in spec.files}
@@ -93,22 +164,7 @@ def write(
             f"Version folder {version} has a contract of format {contract.get('format', 'none')}; "
             f"this release serves format {artifacts.CONTRACT_FORMAT}. Export the model again."
         )
-    with replaced_folder(repository) as target:
-        for name, spec in models.items():
-            native = form == "cluster" and spec.onnx is not None
-            folder = target / name / str(number)
-            folder.mkdir(parents=True)
-            config = model_config(
-                spec, contract, native=native, options=options, environment=environment
-            )
-            text = text_format.MessageToString(config)
-            (target / name / "config.pbtxt").write_text(text, "utf-8")
-            if spec.onnx:
-                shutil.copyfile(version / spec.onnx, folder / "model.onnx")
-            if not native:
-                _copy_runtime(name, folder)
-            for file, source in spec.files:
-                _copy(version / source, folder / file)
+    return models
 
 
 def model_config(
@@ -180,11 +236,12 @@ def dims(tensor: Tensor, contract: Mapping[str, Any]) -> list[int]:
 
 def _copy_runtime(name: str, folder: Path) -> None:
     roots = {"serving": Path(serving.__path__[0]), "counterpoint": Path(counterpoint.__path__[0])}
-    for file in (*RUNTIME_FILES, f"serving/models/{name}.py"):
-        package, _, rest = file.partition("/")
-        target = folder / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(roots[package] / rest, target)
+    for pattern in (*RUNTIME_FILES, f"serving/models/{name}.py"):
+        package, _, rest = pattern.partition("/")
+        for file in roots[package].glob(rest):
+            target = folder / package / file.relative_to(roots[package])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
     shutil.copyfile(roots["serving"] / "backend" / "model.py", folder / "model.py")
 
 
