@@ -5,12 +5,11 @@ graphs inside it on onnxruntime. Cluster: the ONNX graphs run on Triton's own on
 the fronts stay in Python. Names, tensors, dtypes and batching are the same in both.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 from google.protobuf import text_format
@@ -22,6 +21,7 @@ from counterpoint import artifacts, columns, plugins
 from counterpoint.atomic import replaced_folder
 from counterpoint.errors import DataError
 from counterpoint.tables import read_json
+from serving.engine import item_table
 from serving.spec import BYTES, ModelSpec, Tensor
 
 Form = Literal["local", "cluster"]
@@ -31,6 +31,8 @@ MODELS = "serving.models"
 RUNTIME_FILES = (
     "counterpoint/__init__.py",
     "counterpoint/attributes.py",
+    "counterpoint/errors.py",
+    "counterpoint/plugins.py",
     "counterpoint/user_snapshot.py",
     "serving/__init__.py",
     "serving/engine/*.py",
@@ -40,6 +42,7 @@ RUNTIME_FILES = (
     "serving/models/__init__.py",
     "serving/onnx_session.py",
     "serving/query.py",
+    "serving/rules/*.py",
     "serving/spec.py",
 )
 """What the runtime parts import (files or patterns); copied into each Python model beside its own
@@ -84,17 +87,16 @@ def write(
         DataError: The version folder lacks a file.
     """
     models = check(version)
-    contract = read_json(version / "onnx" / artifacts.CONTRACT)
+    graph = {"number": str(number), "graph": "bls" if form == "cluster" else "in_process"}
+    options = {**graph, **options}
     if live is not None:
-        options = {**options, "live": str(live.absolute())}
+        options["live"] = str(live.absolute())
     with replaced_folder(repository) as target:
         for name, spec in models.items():
             native = form == "cluster" and spec.onnx is not None
             folder = target / name / str(number)
             folder.mkdir(parents=True)
-            config = model_config(
-                spec, contract, native=native, options=options, environment=environment
-            )
+            config = model_config(spec, native=native, options=options, environment=environment)
             text = text_format.MessageToString(config)
             (target / name / "config.pbtxt").write_text(text, "utf-8")
             if spec.onnx and (native or live is None):
@@ -102,7 +104,7 @@ def write(
             if not native:
                 _copy_runtime(name, folder)
             if live is None:
-                write_files(spec, version, folder)
+                write_files(spec, version, folder, form=form)
 
 
 def add_number(version: Path, repository: Path, *, number: int) -> None:
@@ -129,18 +131,28 @@ def write_payload(version: Path, folder: Path, *, form: Form) -> None:
         DataError: The version folder lacks a file.
     """
     for spec in check(version).values():
-        write_files(spec, version, folder)
+        write_files(spec, version, folder, form=form)
         if form == "local" and spec.onnx:
             target = folder / Path(spec.onnx).relative_to("onnx")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(version / spec.onnx, target)
 
 
-def write_files(spec: ModelSpec, version: Path, folder: Path) -> None:
-    """Write what one model reads of a version."""
-    for file, source in spec.files:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        _copy(version / source, folder / file)
+def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> None:
+    """Write what a model reads of a version.
+
+    Args:
+        spec: The model.
+        version: Version folder of the registry.
+        folder: Folder to write to; exists.
+        form: In the cluster form, fronts have no graphs of their own.
+    """
+    for file, source in (*spec.files, *(spec.graphs if form == "local" else ())):
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # All models of a payload share its files.
+        if not target.exists():
+            _copy(version / source, target)
 
 
 def check(version: Path) -> dict[str, ModelSpec]:
@@ -151,6 +163,7 @@ def check(version: Path) -> dict[str, ModelSpec]:
     """
     models = specs(version)
     wanted = {source for spec in models.values() for _, source in spec.files}
+    wanted |= {source for spec in models.values() for _, source in spec.graphs}
     wanted |= {spec.onnx for spec in models.values() if spec.onnx}
     missing = sorted(source for source in wanted if not (version / source).is_file())
     if missing:
@@ -169,7 +182,6 @@ def check(version: Path) -> dict[str, ModelSpec]:
 
 def model_config(
     spec: ModelSpec,
-    contract: Mapping[str, Any],
     *,
     native: bool,
     options: Mapping[str, str],
@@ -179,7 +191,6 @@ def model_config(
 
     Args:
         spec: The model.
-        contract: contract.json of the version: fixes the named dimensions.
         native: Run the ONNX graph on Triton's onnxruntime backend.
         options: Parameters of the model.
         environment: Python environment named in the configuration.
@@ -197,17 +208,17 @@ def model_config(
         config.input.add(
             name=tensor.name,
             data_type=data_type(tensor),
-            dims=dims(tensor, contract),
+            dims=dims(tensor),
             optional=tensor.optional,
             allow_ragged_batch=spec.ragged,
         )
     for tensor in spec.outputs:
-        config.output.add(
-            name=tensor.name, data_type=data_type(tensor), dims=dims(tensor, contract)
-        )
+        config.output.add(name=tensor.name, data_type=data_type(tensor), dims=dims(tensor))
     if native:
         config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_AUTO)
         config.parameters["intra_op_thread_count"].string_value = "1"
+        # Every version that a pointer names has its number (serving/pod_repository.py).
+        config.version_policy.all.SetInParent()
         return config
     config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
     for key, value in options.items():
@@ -225,13 +236,13 @@ def data_type(tensor: Tensor) -> int:
     return int(pb.DataType.Value(f"TYPE_{name}"))
 
 
-def dims(tensor: Tensor, contract: Mapping[str, Any]) -> list[int]:
-    """Return the dimensions of a tensor without the batch, named sizes filled in."""
-    sizes = {
-        "profile": max(1, len(contract["profile"])),
-        "taste": contract["text_width"] + len(contract["item_vocabulary"]) + 2,
-    }
-    return [sizes[dim] if isinstance(dim, str) else dim for dim in tensor.dims]
+def dims(tensor: Tensor) -> list[int]:
+    """Return the dimensions of a tensor without the batch.
+
+    A named size is free: versions of different sizes are served beside each other under one
+    configuration.
+    """
+    return [-1 if isinstance(dim, str) else dim for dim in tensor.dims]
 
 
 def _copy_runtime(name: str, folder: Path) -> None:
@@ -246,11 +257,20 @@ def _copy_runtime(name: str, folder: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file; the item table becomes JSON, because Triton's environment reads no Parquet."""
-    if source.suffix == ".parquet" and target.suffix == ".json":
-        items = pl.read_parquet(source, columns=[columns.ITEM, columns.TITLE])
-        titles = items[columns.TITLE].fill_null(items[columns.ITEM])
-        rows = {columns.ITEM: items[columns.ITEM].to_list(), columns.TITLE: titles.to_list()}
-        target.write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
-    else:
+    """Copy a file; the item table is rewritten, because Triton's environment reads no Parquet."""
+    if source.suffix != ".parquet":
         shutil.copyfile(source, target)
+        return
+    items = pl.read_parquet(source)
+    window = {
+        name: items[name].dt.epoch("us").to_list()
+        for name in (columns.AVAILABLE_FROM, columns.AVAILABLE_UNTIL)
+        if name in items.columns and items[name].dtype.is_temporal()
+    }
+    table = item_table.table(
+        items[columns.ITEM].to_list(),
+        titles=items[columns.TITLE].to_list(),
+        attributes=items[columns.ATTRIBUTES].to_list(),
+        **window,
+    )
+    item_table.write(target, table)

@@ -52,6 +52,8 @@ class ModelSpec:
         max_batch_size: Most rows in one execution.
         onnx: Path of the ONNX graph inside the version folder; none: a Python front.
         files: Further files of the model: name in the repository -> path in the version folder.
+        graphs: ONNX graphs that a front runs itself in the local form, as ``files``; in the cluster
+            form it asks the models that run them.
         requires: Folder or file without which the version does not have this model; none: always.
         ragged: Requests of different shapes may share an execution (the front pads them itself).
     """
@@ -63,6 +65,7 @@ class ModelSpec:
     max_batch_size: int = 64
     onnx: str | None = None
     files: tuple[tuple[str, str], ...] = ()
+    graphs: tuple[tuple[str, str], ...] = ()
     requires: str | None = None
     ragged: bool = False
 
@@ -72,10 +75,19 @@ Arrays = Mapping[str, Any]
 
 
 class Call(Protocol):
-    """Runs another served model of the same repository version (BLS inside Triton)."""
+    """Runs another served model (BLS inside Triton)."""
 
-    def __call__(self, model: str, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
-        """Return the named outputs."""
+    def __call__(
+        self, model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None
+    ) -> Arrays:
+        """Return the named outputs.
+
+        Args:
+            model: Name of the model.
+            inputs: Its input tensors.
+            outputs: Names of the outputs.
+            number: Triton's number of the version; none: that of the caller.
+        """
         ...
 
 

@@ -1,1 +1,4 @@
-"""What answers inside the front: versions, routing, shadow (standard library and numpy only)."""
+"""What answers requests: loaded versions, their items, and the way of a question through them.
+
+Runs inside Triton: standard library, numpy and onnxruntime only.
+"""

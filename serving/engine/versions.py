@@ -3,7 +3,7 @@
 A thread looks at ``live/desired.json`` every 50 ms; requests never look, load or wait. What is
 missing is loaded by that thread while the old versions answer; then one assignment replaces what
 ``current`` returns. A request keeps the ``Serving`` it started with, so it is answered by whole
-versions, and a version that is no longer wanted is freed when its last request is done.
+versions; one that is no longer wanted is closed and freed when nobody holds it any more.
 
 Runs inside Triton: standard library only.
 """
@@ -11,8 +11,10 @@ Runs inside Triton: standard library only.
 import json
 import logging
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -38,11 +40,20 @@ class Load(Protocol[E_co]):
 
 @dataclass(frozen=True)
 class Loaded(Generic[E]):
-    """A version that can answer."""
+    """A version that can answer.
+
+    Attributes:
+        version: Name in the registry.
+        number: Triton's version number.
+        engine: Answers.
+        lock: Held by the thread that asks the engine: while roles change, the shadow's thread may
+            still ask what requests ask already.
+    """
 
     version: str
     number: int
     engine: E
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,7 @@ class Versions(Generic[E]):
         self._changed = changed
         self._errors: dict[str, str] = {}
         self._stop = threading.Event()
+        self._gone: deque[E] = deque()
         live_folder.drop_dead_statuses(live)
         self._seen = live_folder.signature(live)
         desired = Desired.read(live)
@@ -120,12 +132,17 @@ class Versions(Generic[E]):
 
     def close(self) -> None:
         """Stop following and withdraw the status file."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self._thread.join()
+        del self._serving
+        self._close_gone()
         self._status_path.unlink(missing_ok=True)
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
+            self._close_gone()
             seen = live_folder.signature(self._live)
             if seen is None or seen == self._seen:
                 continue
@@ -183,7 +200,18 @@ class Versions(Generic[E]):
         folder = live_folder.payload(self._live, entry.version)
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} does not exist")
-        return Loaded(entry.version, entry.number, self._load(folder, entry))
+        loaded = Loaded(entry.version, entry.number, self._load(folder, entry))
+        # Whoever drops it last may be a request, which must not wait for the end of an engine.
+        weakref.finalize(loaded, self._gone.append, loaded.engine).atexit = False
+        return loaded
+
+    def _close_gone(self) -> None:
+        while self._gone:
+            engine = self._gone.popleft()
+            try:
+                getattr(engine, "close", lambda: None)()
+            except Exception:  # It is gone either way; the thread must live.
+                logger.exception("A version did not end well")
 
     @property
     def _status_path(self) -> Path:
@@ -208,3 +236,25 @@ class Versions(Generic[E]):
             live_folder.write_text(self._status_path, json.dumps(status, indent=2))
         except OSError as error:  # A read-only folder: nobody can be told, answers go on.
             logger.warning("%s cannot be written: %s", self._status_path, error)
+
+
+class Fixed(Generic[E]):
+    """One version for good, in place of ``Versions``.
+
+    Args:
+        folder: Files of the version.
+        entry: The version.
+        load: Makes its engine.
+    """
+
+    def __init__(self, folder: Path, entry: Entry, load: Load[E]) -> None:
+        engine = load(folder, entry)
+        self._serving: Serving[E] = Serving(Loaded(entry.version, entry.number, engine))
+
+    def current(self) -> Serving[E]:
+        """Return what serves."""
+        return self._serving
+
+    def close(self) -> None:
+        """End the engine."""
+        getattr(self._serving.champion.engine, "close", lambda: None)()

@@ -1,7 +1,6 @@
 """A version small enough for tests: 12 items with odd ids, hand-made graphs, five users."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,24 @@ from counterpoint import artifacts, columns, user_snapshot
 from counterpoint.user_snapshot import StoredUser
 
 ITEMS = ["a", "b", "ünï", "日本", "with space", "e", "f", "g", "h", "i", "j", "🎬"]
-VOCABULARY = ["genre=Drama", "genre=Comedy"]
+GENRES = ["Drama", "Comedy", "Horror"]
+ATTRIBUTES = [
+    ["genre=Drama"],
+    ["genre=Comedy"],
+    ["genre=Drama", "genre=Comedy"],
+    ["genre=Horror"],
+    [],
+    ["genre=Drama", "mood=dark"],
+    ["genre=Comedy"],
+    ["genre=Drama"],
+    ["genre=Horror", "mood=dark"],
+    ["genre=Drama"],
+    ["genre=Comedy", "genre=Horror"],
+    ["genre=Drama"],
+]
 TEXT_WIDTH = 5
+VOCABULARY = ["genre=Drama", "genre=Comedy"]
+WIDTH = TEXT_WIDTH + len(VOCABULARY)
 PROFILE = ["age=18-24", "age=25-34", "gender=F", "gender=M"]
 MAX_K = 20
 HISTORY_LENGTH = 6
@@ -37,7 +52,7 @@ class TinyRecommender(nn.Module):
         self.vectors = nn.Parameter(torch.randn(n_items + 1, 4))
         self.profile = nn.Parameter(torch.randn(n_profile, n_items + 1))
         self.prior = nn.Parameter(torch.linspace(0.5, 0, n_items + 1))
-        self.taste = nn.Parameter(torch.randn(4, TEXT_WIDTH + len(VOCABULARY)))
+        self.features = nn.Parameter(torch.randn(4, WIDTH))
 
     def forward(
         self,
@@ -49,16 +64,16 @@ class TinyRecommender(nn.Module):
         allow: Tensor,
         k: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        weight = (kind == 1).float() / (1 + age)
+        weight = ((kind == 1) | (kind == 3)).float() / (1 + age)
         each = torch.einsum("bld,nd->bln", self.vectors[history] * weight[..., None], self.vectors)
         scores = each.sum(1) + profile @ self.profile + self.prior
-        user = (self.vectors[history] * weight[..., None]).sum(1)
-        lowest = scores.amin(1, keepdim=True) - 1.0
-        taste = torch.cat([user @ self.taste, scores.mean(1, keepdim=True), lowest], 1)
-        restricted = (allow > 0).any(1, keepdim=True)
-        barred = torch.zeros_like(scores) + torch.where(restricted, 1.0, 0.0)
-        barred = barred.scatter(1, allow, 0.0)
-        barred = barred.scatter(1, torch.cat([history, exclude], 1), 1.0)
+        users = torch.einsum("bld,bl->bd", self.vectors[history], weight)
+        lowest = scores.min(1, keepdim=True).values - 1
+        taste = torch.cat([users @ self.features, torch.full_like(lowest, 0.3), lowest], 1)
+        banned = torch.cat([torch.where(kind < 3, history, torch.zeros_like(history)), exclude], 1)
+        barred = torch.zeros_like(scores).scatter(1, banned, 1.0)
+        outside = 1 - torch.zeros_like(scores).scatter(1, allow, 1.0)
+        barred = barred + outside * (allow > 0).any(1, keepdim=True).float()
         barred = torch.cat([torch.ones_like(barred[:, :1]), barred[:, 1:]], 1)
         scores = torch.where(barred > 0, torch.full_like(scores, -1e9), scores)
         best, item = torch.sort(scores, dim=1, descending=True)
@@ -77,7 +92,7 @@ class TinyEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(8)
-        self.tokens = nn.Embedding(16, TEXT_WIDTH)
+        self.tokens = nn.Embedding(16, 5)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         mask = attention_mask[..., None].float()
@@ -91,9 +106,8 @@ def write_onnx(folder: Path) -> Path:
     batch = {0: "batch"}
     free = {0: "batch", 1: "length"}
     history = torch.tensor([[1, 2, 0]])
-    module = TinyRecommender().eval()
     torch.onnx.export(
-        module,
+        TinyRecommender().eval(),
         (
             history,
             torch.zeros(1, 3),
@@ -110,14 +124,14 @@ def write_onnx(folder: Path) -> Path:
             "history": free,
             "history_age": free,
             "history_kind": free,
-            "profile": batch,
+            "profile": {0: "batch", 1: "profile"},
             "exclude": {0: "batch", 1: "excluded"},
             "allow": {0: "batch", 1: "allowed"},
             "k": batch,
             "item": {0: "batch", 1: "best"},
             "score": {0: "batch", 1: "best"},
             "reason": {0: "batch", 1: "best"},
-            "taste": batch,
+            "taste": {0: "batch", 1: "taste"},
         },
         opset_version=17,
         dynamo=False,
@@ -138,16 +152,15 @@ def write_onnx(folder: Path) -> Path:
     tokenizer.enable_truncation(8)
     tokenizer.enable_padding()
     tokenizer.save(str(folder / "item_encoder" / "tokenizer.json"))
-    item_attributes = {"genre": {"separator": "|"}}
     contract = {
         "format": artifacts.CONTRACT_FORMAT,
         "max_k": MAX_K,
         "history_length": HISTORY_LENGTH,
         "profile": PROFILE,
-        "attributes": {"user": {"age": {"bins": [18, 25, 35]}}, "item": item_attributes},
-        "item_attributes": item_attributes,
+        "attributes": {"user": {"age": {"bins": [18, 25, 35]}}},
+        "item_attributes": {},
         "item_vocabulary": VOCABULARY,
-        "attribute_weight": 0.5,
+        "attribute_weight": 1.0,
         "text_width": TEXT_WIDTH,
         "n_items": len(ITEMS),
     }
@@ -156,8 +169,8 @@ def write_onnx(folder: Path) -> Path:
         {
             columns.ITEM: ITEMS,
             columns.TITLE: [None, *(f"Title of {item}" for item in ITEMS[1:])],
-            columns.ATTRIBUTES: [["genre=Drama"]] * len(ITEMS),
-            columns.AVAILABLE_FROM: [None, datetime(1990, 1, 1, tzinfo=UTC)] * (len(ITEMS) // 2),
+            columns.ATTRIBUTES: ATTRIBUTES,
+            columns.AVAILABLE_FROM: [None] * len(ITEMS),
             columns.AVAILABLE_UNTIL: [None] * len(ITEMS),
         },
         schema_overrides={
@@ -165,8 +178,8 @@ def write_onnx(folder: Path) -> Path:
             columns.AVAILABLE_UNTIL: columns.INSTANT,
         },
     ).write_parquet(folder / "items.parquet")
-    vectors = nn.functional.normalize(module.vectors.detach()[1:], dim=1)
-    np.save(folder / artifacts.ITEM_VECTORS, vectors.numpy())
+    vectors = TinyRecommender().vectors.detach()[1:]
+    np.save(folder / "vectors.npy", nn.functional.normalize(vectors, dim=1).numpy())
     user_snapshot.write(folder / "users.sqlite", USERS)
     return folder
 

@@ -15,7 +15,7 @@ import pytest
 
 from serving.engine import live_folder
 from serving.engine.live_folder import Desired, Entry
-from serving.engine.versions import Versions
+from serving.engine.versions import LOOK_SECONDS, Versions
 
 
 class Engine:
@@ -23,8 +23,12 @@ class Engine:
 
     def __init__(self, folder: Path, entry: Entry) -> None:
         self.text = (folder / "text").read_text()
+        self.closed = False
         if self.text == "broken":
             raise RuntimeError("no graph")
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture
@@ -151,9 +155,16 @@ def test_what_is_not_wanted_is_freed_when_its_last_request_is_done(live, start) 
     gone = weakref.ref(request.champion.engine)
     await_status(live, Desired(entry("b")))
     gc.collect()
-    assert gone() is not None
+    time.sleep(3 * LOOK_SECONDS)
+    assert not request.champion.engine.closed
+    closed: list[bool] = []
+    request.champion.engine.close = lambda: closed.append(True)
     del request
-    assert gone() is None  # At once: no cycle keeps it.
+    end = time.monotonic() + 20
+    while gone() is not None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert gone() is None  # No cycle keeps it.
+    assert closed == [True]
 
 
 def test_requests_never_wait_for_a_slow_load(live, start) -> None:
