@@ -5,7 +5,8 @@ or not at all, and never changed: versions are immutable.
 """
 
 import shutil
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from counterpoint.atomic import replaced_folder
@@ -17,77 +18,112 @@ from serving.pointers import Pointers
 from serving.registry import Registry
 from serving.repository import Form
 
-
-def bring(registry: Registry, live: Path, version: str, *, form: Form) -> None:
-    """Write the payload of a version, unless it is there.
-
-    Args:
-        registry: Holds the version.
-        live: The live folder.
-        version: Name of the version.
-        form: In the cluster form, graphs are left to Triton's own backend.
-
-    Raises:
-        ConfigError: There is no such version.
-        DataError: The version is damaged or lacks a file.
-    """
-    target = live_folder.payload(live, version)
-    if target.is_dir():
-        return
-    with registry.open(version) as source, replaced_folder(target) as folder:
-        repository.write_payload(source, folder, form=form)
+RETRY_SECONDS = 30.0
+"""A version that could not be brought is not hashed again at every look."""
 
 
-def desire(
-    registry: Registry,
-    live: Path,
-    pointers: Pointers,
-    *,
-    form: Form,
-    fallback: str | None = None,
-) -> tuple[Desired | None, dict[str, str]]:
-    """Bring all versions that the pointers name and return what a server can be told.
-
-    A version that cannot be brought is left out; without the champion nothing can be told.
+class Payloads:
+    """The payloads of one live folder.
 
     Args:
         registry: Holds the versions.
         live: The live folder.
-        pointers: What should serve.
-        form: Form of the payloads.
-        fallback: Version that serves if the champion cannot be loaded; its payload is there.
-
-    Returns:
-        What to desire, or nothing; version -> what is wrong with it.
+        form: In the cluster form, graphs are left to Triton's own backend.
+        clock: Seconds.
     """
-    numbers: dict[str, int] = {}
-    errors: dict[str, str] = {}
-    for version in pointers.versions:
+
+    def __init__(
+        self,
+        registry: Registry,
+        live: Path,
+        *,
+        form: Form,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._live = live
+        self._form = form
+        self._clock = clock
+        self._numbers: dict[str, int] = {}
+        self._failed: dict[str, tuple[float, Exception]] = {}
+
+    def bring(self, version: str) -> Entry:
+        """Write the payload of a version, unless it is there.
+
+        Raises:
+            ConfigError: There is no such version.
+            DataError: The version is damaged or lacks a file.
+            OSError: The registry or the disk fails.
+        """
+        when, error = self._failed.get(version, (0.0, None))
+        if error is not None and self._clock() < when + RETRY_SECONDS:
+            raise error
         try:
-            bring(registry, live, version, form=form)
-            numbers[version] = registry.get(version).number
-        except (CounterpointError, OSError) as error:
-            errors[version] = str(error)
-    if pointers.champion in errors:
-        return None, errors
+            if version not in self._numbers:
+                self._numbers[version] = self._registry.get(version).number
+            target = live_folder.payload(self._live, version)
+            if not target.is_dir():
+                with (
+                    self._registry.open(version) as source,
+                    replaced_folder(target) as folder,
+                ):
+                    repository.write_payload(source, folder, form=self._form)
+        except (CounterpointError, OSError) as problem:
+            self._failed[version] = (self._clock(), problem)
+            raise
+        self._failed.pop(version, None)
+        return Entry(version, self._numbers[version])
 
-    def entry(version: str | None) -> Entry | None:
-        return Entry(version, numbers[version]) if version in numbers else None
+    def has(self, version: str) -> bool:
+        """Say whether the payload of a version is there."""
+        return live_folder.payload(self._live, version).is_dir()
 
-    canary, champion = pointers.canary, Entry(pointers.champion, numbers[pointers.champion])
-    asked = entry(canary.version) if canary else None
-    if asked and canary:
-        asked = Entry(asked.version, asked.number, canary.share, canary.salt)
-    held = tuple(found for version in pointers.loaded if (found := entry(version)))
-    if fallback is None or not live_folder.payload(live, fallback).is_dir():
-        return Desired(champion, asked, entry(pointers.shadow), held), errors
-    spare = Entry(fallback, registry.get(fallback).number)
-    return Desired(champion, asked, entry(pointers.shadow), held, spare), errors
+    def desire(
+        self, pointers: Pointers, *, fallback: str | None = None
+    ) -> tuple[Desired, dict[str, str]]:
+        """Bring all versions that the pointers name and return what a server can be told.
 
+        Args:
+            pointers: What should serve. A canary, shadow or loaded version that cannot be brought
+                is left out.
+            fallback: Version that serves if the champion cannot be loaded.
 
-def prune(live: Path, keep: Collection[str]) -> None:
-    """Remove the payloads of other versions."""
-    folder = live / live_folder.VERSIONS
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name not in keep and not path.name.startswith("."):
-            shutil.rmtree(path, ignore_errors=True)
+        Returns:
+            What to desire; version -> what is wrong with it.
+
+        Raises:
+            ConfigError: There is no such champion.
+            DataError: The champion is damaged.
+            OSError: The registry or the disk fails.
+        """
+        champion = self.bring(pointers.champion)
+        errors: dict[str, str] = {}
+
+        def entry(version: str | None) -> Entry | None:
+            if version is None:
+                return None
+            try:
+                return self.bring(version)
+            except (CounterpointError, OSError) as error:
+                errors[version] = str(error)
+                return None
+
+        canary = entry(pointers.canary.version) if pointers.canary else None
+        if canary and pointers.canary:
+            canary = Entry(
+                canary.version, canary.number, pointers.canary.share, pointers.canary.salt
+            )
+        return Desired(
+            champion,
+            canary,
+            entry(pointers.shadow),
+            tuple(found for version in pointers.loaded if (found := entry(version))),
+            entry(fallback),
+        ), errors
+
+    def prune(self, keep: Collection[str]) -> None:
+        """Remove the payloads of other versions."""
+        folder = self._live / live_folder.VERSIONS
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in keep and not path.name.startswith("."):
+                shutil.rmtree(path, ignore_errors=True)

@@ -13,7 +13,7 @@ two steps is a sound one.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -76,6 +76,23 @@ class Pointers:
         shown = asdict(self)
         del shown["faults"]
         return json.dumps(shown, sort_keys=True)
+
+    def without(self, versions: Collection[str], *, fallback: str | None) -> "Pointers":
+        """Return the pointers with some versions left out.
+
+        Args:
+            versions: Versions that cannot serve.
+            fallback: The champion in place of one that cannot; none: it stays.
+        """
+        replaced = self.champion in versions and fallback is not None
+        champion = fallback if replaced and fallback else self.champion
+        out = {*versions, champion}
+        return Pointers(
+            champion,
+            self.canary if self.canary and self.canary.version not in out else None,
+            self.shadow if self.shadow not in out else None,
+            tuple(version for version in self.loaded if version not in out),
+        )
 
     @classmethod
     def parse(cls, text: str) -> "Pointers":

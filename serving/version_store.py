@@ -38,6 +38,11 @@ class VersionStore:
     def __init__(self, root: str | Path) -> None:
         self._storage = Storage(str(root))
 
+    @property
+    def root(self) -> str:
+        """Where it lies."""
+        return self._storage.root
+
     def publish(
         self, folders: Mapping[str, Path], *, details: Mapping[str, Any], why: str
     ) -> Version:
