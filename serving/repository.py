@@ -30,6 +30,7 @@ MODELS = "serving.models"
 
 RUNTIME_FILES = (
     "counterpoint/__init__.py",
+    "counterpoint/artifacts.py",
     "counterpoint/attributes.py",
     "counterpoint/errors.py",
     "counterpoint/plugins.py",

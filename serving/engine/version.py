@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from counterpoint import artifacts
 from counterpoint.attributes import normalise
 from serving.engine import item_table, question
 from serving.engine.answer import Answer
@@ -18,9 +19,6 @@ from serving.known_users import KnownUsers
 from serving.query import Query
 from serving.rules._rule import Indices
 from serving.spec import Arrays, InvalidInput
-
-FORMAT = 3
-"""Of contract.json: the graph's tensors and the files beside it."""
 
 MAX_CELLS = 4_000_000
 """Bound of rows x (history + lists) of one run of the graph: beyond it only memory grows."""
@@ -232,11 +230,11 @@ def read_contract(folder: Path) -> dict[str, Any]:
     Raises:
         UnfitVersion: It is of another format.
     """
-    contract: dict[str, Any] = json.loads((folder / "contract.json").read_text("utf-8"))
-    if contract.get("format") != FORMAT:
+    contract: dict[str, Any] = json.loads((folder / artifacts.CONTRACT).read_text("utf-8"))
+    if contract.get("format") != artifacts.CONTRACT_FORMAT:
         raise UnfitVersion(
             f"{folder / 'contract.json'} has format {contract.get('format')!r}, this server needs "
-            f"{FORMAT}: export the model again with this version of the code."
+            f"{artifacts.CONTRACT_FORMAT}: export the model again with this version of the code."
         )
     return contract
 
@@ -248,7 +246,7 @@ def read_catalogue(folder: Path) -> Catalogue:
         UnfitVersion: Its files do not belong together.
     """
     table = item_table.read(folder / "items.npz")
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    vectors = np.load(folder / artifacts.ITEM_VECTORS, mmap_mode="r", allow_pickle=False)
     if len(vectors) != len(table):
         raise UnfitVersion(
             f"{folder} has {len(table)} items and {len(vectors)} vectors: its files are of "

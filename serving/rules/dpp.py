@@ -30,7 +30,7 @@ class Dpp(Rule):
     reranks = True
 
     def rerank(self, candidates: Candidates, row: Row) -> tuple[Candidates, Trace]:
-        """Reorder the first ``depth`` candidates, as far as S has rank; the others keep their order."""
+        """Reorder the first ``depth`` candidates, as far as S has rank."""
         depth = min(self.depth, len(candidates))
         own = (1 - self.weight) * relevance(candidates, depth)
         kernel = row.catalogue.similarities(candidates.item[:depth])

@@ -1,6 +1,7 @@
 """A version small enough for tests: 12 items with odd ids, hand-made graphs, five users."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from counterpoint import artifacts, columns, user_snapshot
 from counterpoint.user_snapshot import StoredUser
 
 ITEMS = ["a", "b", "ünï", "日本", "with space", "e", "f", "g", "h", "i", "j", "🎬"]
-GENRES = ["Drama", "Comedy", "Horror"]
 ATTRIBUTES = [
     ["genre=Drama"],
     ["genre=Comedy"],
@@ -28,9 +28,8 @@ ATTRIBUTES = [
     ["genre=Comedy", "genre=Horror"],
     ["genre=Drama"],
 ]
-TEXT_WIDTH = 5
 VOCABULARY = ["genre=Drama", "genre=Comedy"]
-WIDTH = TEXT_WIDTH + len(VOCABULARY)
+TEXT_WIDTH = 5
 PROFILE = ["age=18-24", "age=25-34", "gender=F", "gender=M"]
 MAX_K = 20
 HISTORY_LENGTH = 6
@@ -52,7 +51,7 @@ class TinyRecommender(nn.Module):
         self.vectors = nn.Parameter(torch.randn(n_items + 1, 4))
         self.profile = nn.Parameter(torch.randn(n_profile, n_items + 1))
         self.prior = nn.Parameter(torch.linspace(0.5, 0, n_items + 1))
-        self.features = nn.Parameter(torch.randn(4, WIDTH))
+        self.taste = nn.Parameter(torch.randn(4, TEXT_WIDTH + len(VOCABULARY)))
 
     def forward(
         self,
@@ -67,13 +66,14 @@ class TinyRecommender(nn.Module):
         weight = ((kind == 1) | (kind == 3)).float() / (1 + age)
         each = torch.einsum("bld,nd->bln", self.vectors[history] * weight[..., None], self.vectors)
         scores = each.sum(1) + profile @ self.profile + self.prior
-        users = torch.einsum("bld,bl->bd", self.vectors[history], weight)
-        lowest = scores.min(1, keepdim=True).values - 1
-        taste = torch.cat([users @ self.features, torch.full_like(lowest, 0.3), lowest], 1)
-        banned = torch.cat([torch.where(kind < 3, history, torch.zeros_like(history)), exclude], 1)
-        barred = torch.zeros_like(scores).scatter(1, banned, 1.0)
-        outside = 1 - torch.zeros_like(scores).scatter(1, allow, 1.0)
-        barred = barred + outside * (allow > 0).any(1, keepdim=True).float()
+        user = (self.vectors[history] * weight[..., None]).sum(1)
+        lowest = scores.amin(1, keepdim=True) - 1.0
+        taste = torch.cat([user @ self.taste, scores.mean(1, keepdim=True), lowest], 1)
+        restricted = (allow > 0).any(1, keepdim=True)
+        barred = torch.zeros_like(scores) + torch.where(restricted, 1.0, 0.0)
+        barred = barred.scatter(1, allow, 0.0)
+        banned = torch.where(kind < 3, history, torch.zeros_like(history))
+        barred = barred.scatter(1, torch.cat([banned, exclude], 1), 1.0)
         barred = torch.cat([torch.ones_like(barred[:, :1]), barred[:, 1:]], 1)
         scores = torch.where(barred > 0, torch.full_like(scores, -1e9), scores)
         best, item = torch.sort(scores, dim=1, descending=True)
@@ -92,7 +92,7 @@ class TinyEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(8)
-        self.tokens = nn.Embedding(16, 5)
+        self.tokens = nn.Embedding(16, TEXT_WIDTH)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         mask = attention_mask[..., None].float()
@@ -106,8 +106,9 @@ def write_onnx(folder: Path) -> Path:
     batch = {0: "batch"}
     free = {0: "batch", 1: "length"}
     history = torch.tensor([[1, 2, 0]])
+    module = TinyRecommender().eval()
     torch.onnx.export(
-        TinyRecommender().eval(),
+        module,
         (
             history,
             torch.zeros(1, 3),
@@ -152,15 +153,16 @@ def write_onnx(folder: Path) -> Path:
     tokenizer.enable_truncation(8)
     tokenizer.enable_padding()
     tokenizer.save(str(folder / "item_encoder" / "tokenizer.json"))
+    item_attributes = {"genre": {"separator": "|"}}
     contract = {
         "format": artifacts.CONTRACT_FORMAT,
         "max_k": MAX_K,
         "history_length": HISTORY_LENGTH,
         "profile": PROFILE,
-        "attributes": {"user": {"age": {"bins": [18, 25, 35]}}},
-        "item_attributes": {},
+        "attributes": {"user": {"age": {"bins": [18, 25, 35]}}, "item": item_attributes},
+        "item_attributes": item_attributes,
         "item_vocabulary": VOCABULARY,
-        "attribute_weight": 1.0,
+        "attribute_weight": 0.5,
         "text_width": TEXT_WIDTH,
         "n_items": len(ITEMS),
     }
@@ -170,7 +172,7 @@ def write_onnx(folder: Path) -> Path:
             columns.ITEM: ITEMS,
             columns.TITLE: [None, *(f"Title of {item}" for item in ITEMS[1:])],
             columns.ATTRIBUTES: ATTRIBUTES,
-            columns.AVAILABLE_FROM: [None] * len(ITEMS),
+            columns.AVAILABLE_FROM: [None, datetime(1990, 1, 1, tzinfo=UTC)] * (len(ITEMS) // 2),
             columns.AVAILABLE_UNTIL: [None] * len(ITEMS),
         },
         schema_overrides={
@@ -178,8 +180,8 @@ def write_onnx(folder: Path) -> Path:
             columns.AVAILABLE_UNTIL: columns.INSTANT,
         },
     ).write_parquet(folder / "items.parquet")
-    vectors = TinyRecommender().vectors.detach()[1:]
-    np.save(folder / "vectors.npy", nn.functional.normalize(vectors, dim=1).numpy())
+    vectors = nn.functional.normalize(module.vectors.detach()[1:], dim=1)
+    np.save(folder / artifacts.ITEM_VECTORS, vectors.numpy())
     user_snapshot.write(folder / "users.sqlite", USERS)
     return folder
 
