@@ -10,7 +10,7 @@ from serving import deploy, running
 from serving.controller import describe
 from serving.pointers import Pointers
 from serving.registry import Registry
-from serving.serve import live_folder
+from serving.serve import live_path
 
 
 def change(
@@ -55,7 +55,7 @@ def change(
 def _report(
     config: DeployConfig, pointers: Pointers, version: str | None, console: Console
 ) -> None:
-    live = live_folder(config)
+    live = live_path(config)
     console.print(f"The registry says: {wanted(pointers)}.", soft_wrap=True)
     followed = running.wait(live, pointers, timeout=config.start_timeout)
     if followed is None:

@@ -11,9 +11,8 @@ when the pointers change.
 """
 
 import json
-import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ from serving.engine import live_folder
 from serving.engine.live_folder import Desired
 from serving.payloads import Payloads
 from serving.registry import Registry
-
-logger = logging.getLogger(__name__)
 
 STATUS = "controller.json"
 
@@ -63,7 +60,8 @@ class Controller:
         try:
             self._follow()
         except Exception as error:  # A remote registry fails in ways of its own.
-            self._warn([f"The registry cannot be followed, the server serves on: {error}"])
+            # The text of a remote registry's errors may differ each time (request ids).
+            self._warn({"": f"The registry cannot be followed, the server serves on: {error}"})
         self._show()
 
     def run(self, stop: threading.Event, *, seconds: float) -> None:
@@ -81,7 +79,8 @@ class Controller:
             )
         if pointers.text() != self._status.get("pointers"):
             self._unloadable = {}
-        self._learn()
+        else:
+            self._learn(pointers.versions)
         fallback = self._fallback(pointers.champion)
         usable = pointers.without(self._unloadable, fallback=fallback)
         spare = fallback if usable.champion == pointers.champion else None
@@ -92,16 +91,17 @@ class Controller:
         for status in live_folder.statuses(self._live):
             kept |= set(status["loaded"])
         self._payloads.prune(kept)
-        self._warn([*pointers.faults, *errors.values()])
+        self._warn({fault: fault for fault in (*pointers.faults, *errors.values())})
         self._tell({"pointers": pointers.text(), "errors": errors})
         return desired
 
-    def _learn(self) -> None:
-        """Note what the processes could not load of what they were last told."""
+    def _learn(self, versions: list[str]) -> None:
+        """Note which versions the processes could not load when they were last told."""
         signature = live_folder.signature(self._live)
         for status in live_folder.statuses(self._live):
             if status["desired"] == signature:
-                self._unloadable |= status["errors"]
+                failed = {v: why for v, why in status["errors"].items() if v in versions}
+                self._unloadable |= failed
 
     def _fallback(self, champion: str) -> str | None:
         """Return the version to serve if the champion cannot be loaded.
@@ -120,10 +120,10 @@ class Controller:
         usable = (v for v in candidates if v != champion and self._payloads.has(v))
         return next(usable, None)
 
-    def _warn(self, faults: list[str]) -> None:
-        for fault in faults:
-            if fault not in self._warned:
-                logger.warning("%s", fault)
+    def _warn(self, faults: Mapping[str, str]) -> None:
+        """Tell the faults (by their identity) that were not there at the last look."""
+        for name, fault in faults.items():
+            if name not in self._warned:
                 self._announce(f"Warning: {fault}")
         if self._warned and not faults:
             self._announce("The registry is followed again.")

@@ -7,9 +7,8 @@
     shadow.json     {"version": …}                            absent: no shadow
     loaded.json     {"versions": […]}                         held in memory, ready to be promoted
 
-Each file is replaced in one step. A version that is champion cannot be canary or shadow: where a
-kill has left both, the champion counts (``Pointers`` are read that way), so every state between
-two steps is a sound one.
+Each file is replaced in one step. A version has one role: where a kill has left two, the one that
+answers more counts (``Pointers`` are read that way), so every state between two steps is sound.
 """
 
 import json
@@ -194,11 +193,13 @@ class PointerFiles:
         champion = pointed[0]
         faults: list[str] = []
         canary = _unless_damaged(self.canary, faults)
+        if canary and canary.version == champion:
+            canary = None
         shadow = _unless_damaged(self.shadow, faults)
         return Pointers(
             champion,
-            canary if canary and canary.version != champion else None,
-            shadow if shadow != champion else None,
+            canary,
+            None if shadow in (champion, canary and canary.version) else shadow,
             tuple(name for name in _unless_damaged(self.loaded, faults) or () if name != champion),
             tuple(faults),
         )
@@ -219,11 +220,14 @@ class PointerFiles:
                 self.set_loaded([name for name in self.loaded() if name != version])
 
     def set_canary(self, canary: Canary | None) -> None:
-        """Replace or end the canary."""
+        """Replace or end the canary; a shadow of its version ends."""
         if canary is None:
             self._storage.remove(CANARY)
-        else:
-            self._write(CANARY, asdict(canary))
+            return
+        self._write(CANARY, asdict(canary))
+        with suppress(DataError):
+            if self.shadow() == canary.version:
+                self._storage.remove(SHADOW)
 
     def set_shadow(self, version: str | None) -> None:
         """Replace or end the shadow."""

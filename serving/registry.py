@@ -131,11 +131,19 @@ class Registry(VersionStore):
         """Have a version answer copies of the requests, only to be logged.
 
         Raises:
-            ConfigError: There is no such version, or no champion, or it is the champion.
+            ConfigError: There is no such version, or no champion, or it is champion or canary.
             DataError: The version is damaged; the shadow stays.
         """
         with self._storage.locked(), self.open(version):
             self._beside_champion(version, "shadow")
+            running = self._files.canary()
+            if running is not None and running.version == version:
+                raise ConfigError(
+                    [
+                        f"{version} is the canary, whose answers are seen: it needs no shadow. End "
+                        f"it first with counterpoint models stop-canary."
+                    ]
+                )
             if self._files.shadow() != version:
                 self.record("shadow", version, why)
                 self._files.set_shadow(version)

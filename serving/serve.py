@@ -16,6 +16,7 @@ from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import CounterpointError, DataError, SetupError
 from serving import repository
 from serving.controller import Controller
+from serving.engine import live_folder
 from serving.engine.live_folder import Entry
 from serving.registry import Registry
 from serving.restarts import Restarts
@@ -25,6 +26,7 @@ DEFAULT_PORTS = Ports(grpc=8001, http=8000, metrics=8002)
 """Triton's usual ports."""
 
 _LOCK_SECONDS = 60.0
+LOOK_SECONDS = 0.1
 
 
 def options(config: DeployConfig, version: str) -> dict[str, str]:
@@ -116,7 +118,7 @@ def champion_titles(config: DeployConfig) -> dict[str, str]:
     return dict(zip(items[columns.ITEM], titles, strict=True))
 
 
-def live_folder(config: DeployConfig) -> Path:
+def live_path(config: DeployConfig) -> Path:
     """Return the live folder of the server that ``run`` keeps."""
     return (Path(config.triton) / "live").absolute()
 
@@ -142,7 +144,7 @@ def run(
         ServerError: The server ends again and again; shows the end of its log.
     """
     config = config.model_copy(update={"target": "local"})
-    live = live_folder(config)
+    live = live_path(config)
     live.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(live / ".serve.lock", timeout=0), _terminable():
@@ -173,7 +175,7 @@ def _serve(config: DeployConfig, live: Path, ports: Ports, announce: Callable[[s
                 f"metrics http://{HOST}:{where.metrics}/metrics. Stop with Ctrl-C."
             )
             follower.start()
-            _keep(server, announce)
+            _keep(server, live, announce)
     except KeyboardInterrupt:
         announce("tritonserver stopped.")
     finally:
@@ -195,7 +197,7 @@ def _server(
             number=champion.number,
             options=options(config, champion.version),
             environment=environment,
-            live=live_folder(config),
+            live=live_path(config),
         )
     return TritonServer(
         models,
@@ -206,18 +208,25 @@ def _server(
     )
 
 
-def _keep(server: TritonServer, announce: Callable[[str], None]) -> None:
-    """Start the server again whenever it ends; returns never."""
+def _keep(server: TritonServer, live: Path, announce: Callable[[str], None]) -> None:
+    """Start the server again whenever it, or the process of a model, ends; returns never.
+
+    Triton itself does not replace the process of a model: it answers "not healthy" from then on.
+    """
     restarts = Restarts()
     while True:
-        while server.running:
-            time.sleep(0.05)
+        while server.running and not (dead := live_folder.dead(live)):
+            time.sleep(LOOK_SECONDS)
         began = time.monotonic()
-        announce("tritonserver ended by itself; starting it again …")
-        while not server.running:
+        what = f"The process of {', '.join(dead)}" if server.running else "tritonserver"
+        announce(f"{what} ended by itself; starting tritonserver again …")
+        ready = False
+        while not ready:
             time.sleep(restarts.delay(time.monotonic(), server.tail()))
             try:
+                live_folder.drop_dead_statuses(live)
                 server.restart()
+                ready = True
             except CounterpointError as error:
                 announce(f"It did not start: {str(error).splitlines()[0]}")
         announce(f"tritonserver answers again after {time.monotonic() - began:.1f} s.")

@@ -133,6 +133,11 @@ def living(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def dead(live: Path) -> list[str]:
+    """Return the models whose process is gone without having withdrawn its status file."""
+    return [path.stem.split("-", 2)[-1] for path in _status_files(live) if living(path) is None]
+
+
 def drop_dead_statuses(live: Path) -> None:
     """Remove the status files of processes that are gone."""
     for path in _status_files(live):
@@ -154,9 +159,13 @@ def _status_files(live: Path) -> list[Path]:
 
 
 def started(pid: int) -> int:
-    """Return when a process started (clock ticks since boot), -1 when there is no such process."""
+    """Return when a process started (clock ticks since boot), or -1 when it does not run.
+
+    A killed process that its parent has not waited for does not run.
+    """
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return -1 if state in "ZX" else int(fields[18])
     except (OSError, IndexError, ValueError):
         return -1
 

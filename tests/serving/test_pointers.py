@@ -68,6 +68,8 @@ def test_a_shadow_is_independent_of_the_canary(registry: Registry, tmp_path: Pat
     assert wanted == Pointers(a, Canary(b, 1, "x"), c)
     assert wanted.versions == [a, b, c]
     assert registry.status(c) == "shadow"
+    with pytest.raises(ConfigError, match="is the canary"):
+        registry.shadow(b, why="twice")
     assert registry.end_canary(why="enough") == b
     assert registry.pointers() == Pointers(a, None, c)
     registry.promote(c, why="better")
@@ -161,6 +163,7 @@ def test_every_sequence_leaves_a_sound_state(
             roles = [after.champion, after.canary and after.canary.version]
             assert None in roles or len(set(roles)) == 2
             assert after.champion not in (after.shadow, *after.loaded)
+            assert after.shadow is None or after.shadow not in roles
             assert Pointers.parse(after.text()) == after
             assert registry.status(after.champion) == "champion"
 

@@ -214,6 +214,19 @@ def test_swaps_under_concurrent_requests_are_never_mixed(live, start) -> None:
     assert len(seen) >= 3
 
 
+def test_a_killed_process_that_nobody_waited_for_is_dead(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    path = tmp_path / f"status-{process.pid}-recommend.json"
+    path.write_text(json.dumps({"pid": process.pid, "started": live_folder.started(process.pid)}))
+    assert live_folder.dead(tmp_path) == []
+    process.kill()
+    end = time.monotonic() + 20
+    while not live_folder.dead(tmp_path) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert live_folder.dead(tmp_path) == ["recommend"]
+    process.wait()
+
+
 def test_the_files_of_dead_processes_do_not_count(live, start) -> None:
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()
