@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from serving.spec import Arrays
+from serving.spec import Arrays, ModelSpec
 
 logger = logging.getLogger(__name__)
 
@@ -64,3 +64,9 @@ def together(
         for position, index in enumerate(members):
             answers[index] = {name: parts[position] for name, parts in rows.items()}
     return answers
+
+
+def of_model(folder: Path, spec: ModelSpec) -> Path:
+    """Find the graph of a model: in the payload of a version, else beside the model."""
+    found = folder / Path(spec.onnx or "").relative_to("onnx")
+    return found if found.is_file() else folder / "model.onnx"

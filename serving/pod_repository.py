@@ -1,8 +1,10 @@
-"""Gives a Triton pod its model repository: the version of the rollout, else the champion.
+"""Gives a Triton pod its model repository: the versions of the rollout, else those of the registry.
 
 Runs as an init container: ``python -m serving.pod_repository --config counterpoint.yaml --into
-/models --version "$VERSION"``. A pod keeps its version for life (serving/rollout.py replaces the
-pods), so that replicas of one rollout always serve one version.
+/models/repository --version "$VERSION"``. A pod keeps its versions for life (serving/rollout.py
+replaces the pods), so that replicas of one rollout always serve the same. The graphs of all
+versions go into the repository under their numbers; what the fronts read goes beside it, into
+``/models/live``.
 """
 
 import argparse
@@ -14,6 +16,8 @@ from pathlib import Path
 from counterpoint import config as configuration
 from counterpoint.config import DeployConfig
 from serving import repository
+from serving.payloads import Payloads
+from serving.pointers import Pointers
 from serving.registry import Registry
 from serving.serve import options as model_options
 
@@ -28,40 +32,50 @@ def fetch(
     *,
     version: str = "",
     sleep: Callable[[float], None] = time.sleep,
-) -> str:
-    """Write the model repository of a version in the cluster form; wait until there is a champion.
+) -> Pointers:
+    """Write the model repository in the cluster form; wait until there is a champion.
 
     Args:
         config: Registry and feature server.
-        into: Model repository to write.
-        version: Version to serve; empty: the champion.
+        into: Model repository to write; the live folder lies beside it.
+        version: What to serve, as serving/rollout.py writes it (a version, or JSON); empty: what
+            the registry says.
         sleep: Waits between two looks at the registry.
 
     Returns:
-        The version that was written.
+        What was written.
 
     Raises:
-        ConfigError: There is no such version.
-        DataError: The version is damaged or incomplete.
+        ConfigError: There is no such champion.
+        DataError: The champion is damaged or incomplete.
     """
     registry = Registry(config.registry)
-    while not version:
-        champion = registry.champion()
-        if champion is not None:
-            version = champion.version
-            break
+    wanted = Pointers.parse(version) if version else registry.pointers()
+    while wanted is None:
         logger.info("The registry %s has no champion yet; waiting.", config.registry)
         sleep(POLL_S)
-    with registry.open(version) as folder:
-        repository.write(
-            folder,
-            into,
-            form="cluster",
-            number=registry.get(version).number,
-            options=model_options(config, version),
-        )
-    logger.info("Wrote version %s to %s.", version, into)
-    return version
+        wanted = registry.pointers()
+    live = into.parent / "live"
+    live.mkdir(parents=True, exist_ok=True)
+    desired, errors = Payloads(registry, live, form="cluster").desire(wanted)
+    for name, error in errors.items():
+        logger.error("Version %s is left out: %s", name, error)
+    for entry in desired.entries:
+        with registry.open(entry.version) as folder:
+            if entry is not desired.champion:
+                repository.add_number(folder, into, number=entry.number)
+                continue
+            repository.write(
+                folder,
+                into,
+                form="cluster",
+                number=entry.number,
+                options=model_options(config, entry.version),
+                live=live,
+            )
+    desired.write(live)
+    logger.info("Wrote %s to %s.", wanted.text(), into)
+    return wanted
 
 
 def main(arguments: list[str] | None = None) -> None:

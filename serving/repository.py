@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 from google.protobuf import text_format
@@ -71,6 +71,7 @@ def write(
     number: int,
     options: Mapping[str, str],
     environment: Path | None = None,
+    live: Path | None = None,
 ) -> None:
     """Write the model repository of a version folder, replacing what is there in one step.
 
@@ -81,9 +82,119 @@ def write(
         number: Triton's version number.
         options: Parameters of the models: ``version``, ``feature_server``, …
         environment: Python environment of the local form (numpy<2, onnxruntime, tokenizers).
+        live: Folder that says which versions to serve (serving/engine/live_folder.py); none: this
+            version alone, from files beside each model.
 
     Raises:
         DataError: The version folder lacks a file.
+    """
+    models = check(version)
+    graph = {"number": str(number), "graph": "bls" if form == "cluster" else "in_process"}
+    options = {**graph, **options}
+    if live is not None:
+        options["live"] = str(live.absolute())
+    with replaced_folder(repository) as target:
+        for name, spec in models.items():
+            native = form == "cluster" and _is_native(spec, version)
+            folder = target / name / str(number)
+            folder.mkdir(parents=True)
+            config = model_config(spec, native=native, options=options, environment=environment)
+            text = text_format.MessageToString(config)
+            (target / name / "config.pbtxt").write_text(text, "utf-8")
+            # In the local form the graphs are in the payload that the versions of a live folder have.
+            if spec.onnx and (form == "cluster" or live is None):
+                _write_graph(spec, version, folder)
+            if not native:
+                _copy_runtime(name, folder)
+            if live is None:
+                write_files(spec, version, folder, form=form)
+
+
+def add_number(version: Path, repository: Path, *, number: int) -> None:
+    """Add a further version of the graphs to a repository of the cluster form.
+
+    Raises:
+        DataError: The version folder lacks a file, or only one of the versions has an index.
+    """
+    for name, spec in check(version).items():
+        config = repository / name / "config.pbtxt"
+        if not spec.onnx or not config.is_file():
+            continue
+        native = _is_native(spec, version)
+        if native != ('backend: "onnxruntime"' in config.read_text("utf-8")):
+            raise DataError(
+                f"{version} and the champion cannot be served beside each other: only one of them "
+                f"has a catalogue large enough for an index (export.max_exact_items). Promote it "
+                f"without a canary or shadow."
+            )
+        with replaced_folder(repository / name / str(number)) as folder:
+            _write_graph(spec, version, folder)
+            if not native:
+                _copy_runtime(name, folder)
+
+
+def _is_native(spec: ModelSpec, version: Path) -> bool:
+    """Whether Triton's onnxruntime backend can run it: it knows nothing of an index."""
+    indexed = any((version / source).is_dir() for _, source in spec.folders)
+    return spec.onnx is not None and not indexed
+
+
+def _write_graph(spec: ModelSpec, version: Path, folder: Path) -> None:
+    """Write the graph of a model, and what lies beside it, into a folder of Triton's."""
+    if spec.onnx:
+        shutil.copyfile(version / spec.onnx, folder / "model.onnx")
+    _copy_folders(spec, version, folder)
+
+
+def _copy_folders(spec: ModelSpec, version: Path, folder: Path) -> None:
+    for name, source in spec.folders:
+        if (version / source).is_dir():
+            shutil.copytree(version / source, folder / name, dirs_exist_ok=True)
+
+
+def write_payload(version: Path, folder: Path, *, form: Form) -> None:
+    """Write what all models read of a version into one folder.
+
+    Args:
+        version: Version folder of the registry.
+        folder: Folder to write to; exists.
+        form: In the cluster form, graphs are left to Triton's own backend.
+
+    Raises:
+        DataError: The version folder lacks a file.
+    """
+    for spec in check(version).values():
+        write_files(spec, version, folder, form=form)
+        if form == "local" and spec.onnx:
+            target = folder / Path(spec.onnx).relative_to("onnx")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(version / spec.onnx, target)
+
+
+def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> None:
+    """Write what a model reads of a version.
+
+    Args:
+        spec: The model.
+        version: Version folder of the registry.
+        folder: Folder to write to; exists.
+        form: In the cluster form, fronts have no graphs of their own.
+    """
+    for file, source in (*spec.files, *(spec.graphs if form == "local" else ())):
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # All models of a payload share its files.
+        if not target.exists():
+            _copy(version / source, target)
+    if form == "local":
+        _copy_folders(spec, version, folder)
+
+
+def check(version: Path) -> dict[str, ModelSpec]:
+    """Return the models of a version folder.
+
+    Raises:
+        DataError: It lacks a file, or was exported for another release.
     """
     models = specs(version)
     wanted = {source for spec in models.values() for _, source in spec.files}
@@ -101,46 +212,11 @@ def write(
             f"Version folder {version} has a contract of format {contract.get('format', 'none')}; "
             f"this release serves format {artifacts.CONTRACT_FORMAT}. Export the model again."
         )
-    graph = {"number": str(number), "graph": "bls" if form == "cluster" else "in_process"}
-    with replaced_folder(repository) as target:
-        for name, spec in models.items():
-            # Triton's onnxruntime backend runs a graph, but knows nothing of an index.
-            indexed = any((version / source).is_dir() for _, source in spec.folders)
-            native = form == "cluster" and spec.onnx is not None and not indexed
-            folder = target / name / str(number)
-            folder.mkdir(parents=True)
-            config = model_config(
-                spec, contract, native=native, options={**graph, **options}, environment=environment
-            )
-            text = text_format.MessageToString(config)
-            (target / name / "config.pbtxt").write_text(text, "utf-8")
-            if spec.onnx:
-                shutil.copyfile(version / spec.onnx, folder / "model.onnx")
-            if not native:
-                _copy_runtime(name, folder)
-            write_files(spec, version, folder, form=form)
-
-
-def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> None:
-    """Write what a model reads of a version.
-
-    Args:
-        spec: The model.
-        version: Version folder of the registry.
-        folder: Folder to write to; exists.
-        form: In the cluster form, fronts have no graphs of their own.
-    """
-    for file, source in (*spec.files, *(spec.graphs if form == "local" else ())):
-        _copy(version / source, folder / file)
-    if form == "local" or spec.onnx is not None:
-        for name, source in spec.folders:
-            if (version / source).is_dir():
-                shutil.copytree(version / source, folder / name)
+    return models
 
 
 def model_config(
     spec: ModelSpec,
-    contract: Mapping[str, Any],
     *,
     native: bool,
     options: Mapping[str, str],
@@ -150,7 +226,6 @@ def model_config(
 
     Args:
         spec: The model.
-        contract: contract.json of the version: fixes the named dimensions.
         native: Run the ONNX graph on Triton's onnxruntime backend.
         options: Parameters of the model.
         environment: Python environment named in the configuration.
@@ -168,17 +243,17 @@ def model_config(
         config.input.add(
             name=tensor.name,
             data_type=data_type(tensor),
-            dims=dims(tensor, contract),
+            dims=dims(tensor),
             optional=tensor.optional,
             allow_ragged_batch=spec.ragged,
         )
     for tensor in spec.outputs:
-        config.output.add(
-            name=tensor.name, data_type=data_type(tensor), dims=dims(tensor, contract)
-        )
+        config.output.add(name=tensor.name, data_type=data_type(tensor), dims=dims(tensor))
     if native:
         config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_AUTO)
         config.parameters["intra_op_thread_count"].string_value = "1"
+        # Every version that a pointer names has its number (serving/pod_repository.py).
+        config.version_policy.all.SetInParent()
         return config
     config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
     for key, value in options.items():
@@ -196,13 +271,13 @@ def data_type(tensor: Tensor) -> int:
     return int(pb.DataType.Value(f"TYPE_{name}"))
 
 
-def dims(tensor: Tensor, contract: Mapping[str, Any]) -> list[int]:
-    """Return the dimensions of a tensor without the batch, named sizes filled in."""
-    sizes = {
-        "profile": max(1, len(contract["profile"])),
-        "taste": contract["text_width"] + len(contract["item_vocabulary"]) + 2,
-    }
-    return [sizes[dim] if isinstance(dim, str) else dim for dim in tensor.dims]
+def dims(tensor: Tensor) -> list[int]:
+    """Return the dimensions of a tensor without the batch.
+
+    A named size is free: versions of different sizes are served beside each other under one
+    configuration.
+    """
+    return [-1 if isinstance(dim, str) else dim for dim in tensor.dims]
 
 
 def _copy_runtime(name: str, folder: Path) -> None:

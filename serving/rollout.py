@@ -1,10 +1,10 @@
-"""Brings the champion into service on Kubernetes: a rolling replacement of Triton's pods.
+"""Brings the registry's versions into service on Kubernetes: a rolling replacement of the pods.
 
 Runs as a CronJob: ``python -m serving.rollout --config counterpoint.yaml --deployment triton``.
-The champion pointer of the registry is the only source of truth, so that a promotion by the
-pipeline and a rollback by hand take the same way. The version goes into an annotation of the pod
-template; a pod becomes ready only with its models loaded, so a version that does not load replaces
-no pod.
+The pointers of the registry (champion, canary, shadow) are the only source of truth, so that a
+promotion by the pipeline and a rollback by hand take the same way. They go into an annotation of
+the pod template, the champion's name alone or JSON (serving/pointers.py); a pod becomes ready only
+with its models loaded, so a version that does not load replaces no pod.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def roll_out(version: str, deployment: str, *, namespace: str, api: httpx.Client
     """Have a Deployment serve a version; nothing happens if it already does.
 
     Args:
-        version: Version in the registry.
+        version: What to serve: a version of the registry, or several as JSON.
         deployment: Name of the Deployment.
         namespace: Its namespace.
         api: Client of the Kubernetes API, authorised to get and patch this Deployment.
@@ -95,14 +95,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--deployment", required=True)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    champion = Registry(configuration.load([options.config]).deploy.registry).champion()
-    if champion is None:
+    pointers = Registry(configuration.load([options.config]).deploy.registry).pointers()
+    if pointers is None:
         logger.info("The registry has no champion yet.")
         return
+    for fault in pointers.faults:
+        logger.error("%s", fault)
+    wanted = pointers.text()
     client, namespace = in_cluster()
     with client:
-        started = roll_out(champion.version, options.deployment, namespace=namespace, api=client)
-    logger.info("%s: %s.", champion.version, "rollout started" if started else "in service")
+        started = roll_out(wanted, options.deployment, namespace=namespace, api=client)
+    logger.info("%s: %s.", wanted, "rollout started" if started else "in service")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -78,6 +79,7 @@ class TritonServer:
         self._scratch: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: int | None = None
+        self._log_mode = "wb"
         self.ports = ports
 
     @property
@@ -88,7 +90,7 @@ class TritonServer:
     @property
     def running(self) -> bool:
         """Whether the server's process lives."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and not _ended(self._process.pid, os.WNOHANG)
 
     def __enter__(self) -> Self:
         """Start the server and wait until every model is ready.
@@ -118,16 +120,37 @@ class TritonServer:
     ) -> None:
         self.stop()
 
+    def restart(self) -> None:
+        """Kill what is left of a server and start it again, on the ports it had.
+
+        Its log is continued.
+
+        Raises:
+            SetupError: A port is taken.
+            ServerError: The server did not come up.
+        """
+        if self._pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._pipe, supervisor.KILL)
+        self.stop()
+        self._wanted, self._log_mode = self.ports, "ab"
+        self.__enter__()
+
     def stop(self) -> None:
         """Stop the server; harmless when it does not run."""
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
         if self._process is not None:
+            _ended(self._process.pid, 0)
+            # Usually nobody is left; a supervisor that was killed has left its whole group. The
+            # number of the group is not given away before the supervisor is waited for.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
         if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            supervisor.remove_remains(self._scratch)
             self._scratch = None
 
     def tail(self) -> str:
@@ -167,7 +190,7 @@ class TritonServer:
         program = [sys.executable, "-I", supervisor.__file__]
         settings = [str(reading), str(GRACE_SECONDS + 2), str(scratch)]
         try:
-            with self._log.open("wb") as log:
+            with self._log.open(self._log_mode) as log:
                 self._process = subprocess.Popen(
                     [*program, *settings, *command],
                     stdin=subprocess.DEVNULL,
@@ -210,6 +233,11 @@ class TritonServer:
             f"tritonserver was not ready after {self._start_timeout:g} s. Raise the timeout on a "
             f"slow machine. The end of its log {self._log}:\n{self.tail()}"
         )
+
+
+def _ended(pid: int, flags: int) -> bool:
+    """Say whether a child has ended, without waiting for it in the sense of wait(2)."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | flags) is not None
 
 
 def _scratch_folder() -> Path:

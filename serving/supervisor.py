@@ -4,9 +4,9 @@
 
 The parent holds the writing end of the pipe. When it closes (the parent asks for an end, or died
 of whatever, SIGKILL included), the program gets SIGTERM, after the grace time SIGKILL, together
-with everything it started; the scratch folder and shared memory of its name are removed. A pipe is
-used instead of the parent-death signal of prctl(2) because that one fires when the *thread* that
-started the child ends.
+with everything it started; a byte in the pipe asks for SIGKILL at once. The scratch folder and
+shared memory of its name are removed. A pipe is used instead of the parent-death signal of prctl(2)
+because that one fires when the *thread* that started the child ends.
 """
 
 import contextlib
@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+KILL = b"k"
+"""What the parent writes to end a sick program without grace."""
 
 
 def _die_with_supervisor() -> None:
@@ -46,18 +48,26 @@ def main() -> int:
     process = subprocess.Popen(sys.argv[4:], preexec_fn=_child)
     while process.poll() is None:
         readable, _, _ = select.select([pipe], [], [], 0.1)
-        if readable and not os.read(pipe, 1):
-            process.terminate()
+        if readable:
+            if os.read(pipe, 1) == KILL:
+                process.kill()
+            else:
+                process.terminate()
             break
     if not _wait(process, grace):
         process.kill()
         process.wait()
     _end_group()
+    remove_remains(scratch)
+    return process.returncode
+
+
+def remove_remains(scratch: Path) -> None:
+    """Remove the scratch folder and the shared memory of its name."""
     for remains in Path("/dev/shm").glob(f"{scratch.name}*"):
         with contextlib.suppress(OSError):
             remains.unlink()
     shutil.rmtree(scratch, ignore_errors=True)
-    return process.returncode
 
 
 def _child() -> None:

@@ -23,9 +23,10 @@ class Runtime:
     """Runs the graph with onnxruntime (the local form; a cluster uses Triton's own backend)."""
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
-        from serving.onnx_session import OnnxSession
+        from serving.onnx_session import OnnxSession, of_model
 
-        self._session = OnnxSession(folder / "model.onnx", threads=int(options.get("threads", "1")))
+        path = of_model(folder, SPEC)
+        self._session = OnnxSession(path, threads=int(options.get("threads", "1")))
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays]:
         """Encode the texts of each request."""

@@ -40,9 +40,11 @@ class Runtime:
     """
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
+        from serving import onnx_session
         from serving.engine.retrieval import open_graph
 
-        self._session = open_graph(folder / "model.onnx", threads=int(options.get("threads", "1")))
+        path = onnx_session.of_model(folder, SPEC)
+        self._session = open_graph(path, threads=int(options.get("threads", "1")))
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays]:
         """Answer each request, cut to its own largest ``k``."""

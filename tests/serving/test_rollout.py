@@ -10,6 +10,7 @@ import pytest
 
 from counterpoint.errors import ServerError, SetupError
 from serving import rollout
+from serving.pointers import Canary, Pointers
 
 PATH = "/apis/apps/v1/namespaces/ml/deployments/triton"
 
@@ -80,6 +81,20 @@ def test_a_new_version_is_rolled_out_once(kubernetes):
     assert len(kubernetes.patches) == 2
     annotations = kubernetes.deployment["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {"other": "kept", rollout.ANNOTATION: "v2"}
+
+
+def test_a_canary_and_its_share_are_rolled_out(kubernetes):
+    """The annotation covers all pointers: a pod is replaced whenever one of them changes."""
+    shown = []
+    with client(kubernetes) as api:
+        for share in (0.1, 0.1, 0.2):
+            wanted = Pointers("v1", Canary("v2", share, "s"), "v3").text()
+            shown.append(rollout.roll_out(wanted, "triton", namespace="ml", api=api))
+    assert shown == [True, False, True]
+    annotations = kubernetes.deployment["spec"]["template"]["metadata"]["annotations"]
+    assert Pointers.parse(annotations[rollout.ANNOTATION]) == Pointers(
+        "v1", Canary("v2", 0.2, "s"), "v3"
+    )
 
 
 def test_a_refusal_names_the_role(kubernetes):
