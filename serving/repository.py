@@ -101,7 +101,7 @@ def write(
             config = model_config(spec, native=native, options=options, environment=environment)
             text = text_format.MessageToString(config)
             (target / name / "config.pbtxt").write_text(text, "utf-8")
-            # In the local form the graphs are in the payload that the versions of a live folder have.
+            # Locally the graphs are in the payload that each version of a live folder has.
             if spec.onnx and (form == "cluster" or live is None):
                 _write_graph(spec, version, folder)
             if not native:
