@@ -189,8 +189,11 @@ class Versions(Generic[E]):
             shadow=beside.get(shadow.version) if shadow else None,
             idle=tuple(v for entry in desired.loaded if (v := beside.get(entry.version))),
         )
+        try:
+            self._told(self._serving)
+        except Exception:  # Its fault is not one of the versions.
+            logger.exception("The listener failed")
         self._tell()
-        self._told(self._serving)
 
     def _make(self, entry: Entry) -> Loaded[E]:
         folder = live_folder.payload(self._live, entry.version)
