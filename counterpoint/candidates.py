@@ -13,11 +13,11 @@ from counterpoint.choices import CONFIGURED, Choices, LinearPart, linear_parts
 from counterpoint.config.train import TrainConfig
 from counterpoint.factors import FactorScorer
 from counterpoint.fitting import Fold
-from counterpoint.graph import TowerScorer
 from counterpoint.linear import LinearScorer
 from counterpoint.pools import Validation, alone
 from counterpoint.prior import PriorScorer
 from counterpoint.significance import nearest_of_best
+from counterpoint.tower_scorer import TowerScorer
 
 logger = logging.getLogger(__name__)
 

@@ -73,17 +73,20 @@ def item_features(
 
 
 def ridge_map(
-    features: npt.NDArray[np.float32], warm: npt.NDArray[np.bool_], ridge: float
+    features: npt.NDArray[np.float32], popularity: npt.NDArray[np.float32], config: ColdConfig
 ) -> npt.NDArray[np.float32]:
-    """Return W as (N, F) with zero rows for the cold items.
+    """Return W as (N, F) with zero rows for the cold items, and for warm ones beyond the bound.
 
     Args:
         features: (N, F).
-        warm: (N,) items with positive interactions.
-        ridge: Strength of the ridge.
+        popularity: (N,) positive interactions; an item without any is cold.
+        config: The ridge, and the number of most popular items that are regressed on.
     """
+    order = np.argsort(-popularity, kind="stable")[: config.max_items]
+    warm = np.zeros(len(features), dtype=bool)
+    warm[order] = popularity[order] > 0
     known = features[warm].astype(np.float64)
-    system = known.T @ known + ridge * np.eye(features.shape[1])
+    system = known.T @ known + config.ridge * np.eye(features.shape[1])
     out = np.zeros(features.shape, dtype=np.float32)
     if features.shape[1] and warm.any():
         out[warm] = np.linalg.solve(system, known.T).T
@@ -104,8 +107,9 @@ class ColdExtension(nn.Module):
     ridge_map: Tensor
     features: Tensor
     cold_features: Tensor
-    column: Tensor
-    tie: Tensor
+    places: Tensor
+    ties: Tensor
+    barrier: Tensor
 
     def __init__(self, warm: Tensor, ridge_map: Tensor, features: Tensor, *, boost: float) -> None:
         super().__init__()
@@ -115,20 +119,21 @@ class ColdExtension(nn.Module):
         cold = torch.ones(n_items, dtype=torch.bool)
         cold[:n_scored] = ~warm
         described = cold & (features != 0).any(1)
-        # Where each item's score is found in [scorers | predicted | lowest].
-        column = torch.arange(n_items)
-        column[described] = n_scored + torch.arange(int(described.sum()))
-        column[cold & ~described] = n_scored + int(described.sum())
+        self.all_warm = not bool(cold.any())
+        self.scored_warm, self.any_warm = bool(warm.all()), bool(warm.any())
+        # Described items first, as `extend` writes them.
+        places = torch.cat([torch.nonzero(described), torch.nonzero(cold & ~described)]).squeeze(1)
         tie = torch.zeros(n_items)
         rank = torch.arange(int(cold.sum()))
         tie[cold] = TIE * rank / (rank + 1000.0)
-        self.all_warm = not bool(cold.any())
         self.register_buffer("warm", warm)
         self.register_buffer("ridge_map", ridge_map)
         self.register_buffer("features", features)
-        self.register_buffer("cold_features", features[described], persistent=False)
-        self.register_buffer("column", column, persistent=False)
-        self.register_buffer("tie", tie, persistent=False)
+        self.register_buffer("cold_features", features[described].T.clone(), persistent=False)
+        self.register_buffer("places", 1 + places.unsqueeze(0), persistent=False)
+        self.register_buffer("ties", tie[places], persistent=False)
+        barred = torch.cat([torch.tensor([False]), ~warm]).unsqueeze(0)
+        self.register_buffer("barrier", torch.where(barred, -torch.inf, 0.0), persistent=False)
 
     def forward(self, scores: Tensor, evidence: Tensor) -> Tensor:
         """Return (B, N) scores from (B, N0) scores whose cold columns mean nothing.
@@ -137,9 +142,15 @@ class ColdExtension(nn.Module):
             scores: (B, N0) fused.
             evidence: (B, N0) what is regressed on the features, on any scale.
         """
-        return scores if self.all_warm else self.extend(scores, self.taste(scores, evidence))
+        if self.all_warm:
+            return scores
+        centre, width = moments(evidence, self.warm)
+        standard = (evidence - centre) / width.clamp(min=1e-6)
+        theta = torch.matmul(standard, self.ridge_map)
+        mean, spread = moments(scores, self.warm)
+        return self.extend(scores, self.taste(scores, theta, mean, spread))[:, 1:]
 
-    def taste(self, scores: Tensor, evidence: Tensor) -> Tensor:
+    def taste(self, scores: Tensor, theta: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
         """Return (B, F + 2): how a user's score depends on the features of a cold item.
 
         An item of features phi scores ``taste[:, :F] @ phi + taste[:, F]``. One of which nothing is
@@ -147,31 +158,47 @@ class ColdExtension(nn.Module):
 
         Args:
             scores: (B, N0) fused.
-            evidence: (B, N0) what is regressed on the features, on any scale.
+            theta: (B, F) standardised evidence, regressed on the features.
+            mean: (B, 1) of the scores of the warm items.
+            spread: (B, 1) of the scores of the warm items.
         """
-        mean, spread = moments(scores, self.warm)
-        lowest = torch.where(self.warm, scores, torch.inf).amin(-1, keepdim=True)
-        lowest = torch.where(torch.isfinite(lowest), lowest, 0.0) - 1.0
-        constant = mean + spread * self.boost
-        if not self.width:
-            return torch.cat([constant, lowest], dim=-1)
-        centre, width = moments(evidence, self.warm)
-        standard = (evidence - centre) / width.clamp(min=1e-6) * self.warm.to(scores.dtype)
-        theta = torch.matmul(standard, self.ridge_map)
-        return torch.cat([spread * theta, constant, lowest], dim=-1)
+        # Cold columns, barred with -inf, become +inf here.
+        lowest = scores if self.scored_warm else scores - self.barrier[:, 1:]
+        lowest = lowest.amin(-1, keepdim=True) if self.any_warm else torch.zeros_like(mean)
+        return torch.cat([spread * theta, mean + spread * self.boost, lowest - 1.0], dim=-1)
 
     def extend(self, scores: Tensor, taste: Tensor) -> Tensor:
-        """Return (B, N): the scores of the warm items and what the taste says of the others."""
+        """Return (B, 1 + N) scores by one-based item; nothing has the score of column 0.
+
+        Args:
+            scores: (B, N0) fused.
+            taste: (B, F + 2).
+        """
+        none = torch.full_like(scores[:, :1], -torch.inf)
+        if self.all_warm:
+            return torch.cat([none, scores], dim=1)
+        later = none.expand(-1, self.n_items - self.n_scored)
+        scores = torch.cat([none, scores, later], dim=1)
         constant, lowest = taste[:, self.width : self.width + 1], taste[:, self.width + 1 :]
-        predicted = torch.matmul(taste[:, : self.width], self.cold_features.T) + constant
-        found = torch.cat([scores, predicted, lowest], dim=-1).index_select(1, self.column)
-        return found - self.tie
+        described = self.cold_features.shape[1]
+        found = []
+        if described:
+            found.append(torch.matmul(taste[:, : self.width], self.cold_features) + constant)
+        if described < len(self.ties):
+            found.append(lowest.expand(-1, len(self.ties) - described))
+        places = self.places + torch.zeros_like(constant, dtype=torch.int64)
+        return scores.scatter(1, places, torch.cat(found, dim=1) - self.ties)
 
 
 def moments(scores: Tensor, warm: Tensor) -> tuple[Tensor, Tensor]:
     """Return the (B, 1) mean and spread of (B, N0) scores over the warm items."""
-    inside = warm.to(scores.dtype)
-    count = inside.sum().clamp(min=1.0)
-    mean = (scores * inside).sum(-1, keepdim=True) / count
-    deviation = (scores - mean) * inside
-    return mean, ((deviation * deviation).sum(-1, keepdim=True) / count).sqrt()
+    share = warm_share(warm)
+    mean = torch.matmul(scores, share)
+    deviation = scores - mean
+    return mean, torch.matmul(deviation * deviation, share).sqrt()
+
+
+def warm_share(warm: Tensor) -> Tensor:
+    """Return the (N0, 1) weights of a mean over the warm items."""
+    inside = warm.to(torch.float32).unsqueeze(1)
+    return inside / inside.sum().clamp(min=1.0)

@@ -65,9 +65,10 @@ def choose(
     with torch.inference_mode():
         for chunk in validation.sample(MAX_USERS, config.seed).chunks("Choose the boost"):
             parts = module.parts(chunk.history, chunk.age, chunk.kind, chunk.profile)
+            evidence = _evidence(parts, module.cold.warm)
             for boost in found:
-                of_hidden = _boosted(simulated, parts, boost)
-                of_cold = _boosted(actual, parts, boost)
+                of_hidden = _boosted(simulated, parts, evidence, boost)
+                of_cold = _boosted(actual, parts, evidence, boost)
                 found[boost].append(
                     (
                         _places(of_hidden, chunk.eligible, new),
@@ -101,9 +102,18 @@ def choose(
     return taken, [record | {"taken": record["boost"] == taken} for record in tried]
 
 
-def _boosted(extension: ColdExtension, parts: Parts, boost: float) -> Tensor:
+def _evidence(parts: Parts, warm: Tensor) -> Tensor:
+    """(B, N0) what the scores of cold items are predicted from."""
+    total = torch.zeros_like(parts.fused)
+    for scores, _ in parts.evidence:
+        mean, spread = moments(scores, warm)
+        total = total + (scores - mean) / spread.clamp(min=1e-6)
+    return total
+
+
+def _boosted(extension: ColdExtension, parts: Parts, evidence: Tensor, boost: float) -> Tensor:
     """(B, N) scores with the cold ones moved by a boost."""
-    scores = extension(parts.fused, parts.evidence)
+    scores = extension(parts.fused, evidence)
     _, spread = moments(parts.fused, extension.warm)
     return torch.where(extension.warm, scores, scores + boost * spread)
 

@@ -43,10 +43,17 @@ class FactorScorer(nn.Module):
             items: (B, L) catalogue indices.
             counted: (B, L) 1 for the positives that count, else 0.
         """
+        return self.score(self.users(items, counted))
+
+    def score(self, users: Tensor) -> Tensor:
+        """Return (B, N) scores of (B, d) user factors."""
+        return torch.matmul(users, self.factors.T)
+
+    def users(self, items: Tensor, counted: Tensor) -> Tensor:
+        """Return the (B, d) factors of the users."""
         liked = self.factors[items] * counted.unsqueeze(2)
         system = self.gram + (self.confidence - 1.0) * torch.matmul(liked.transpose(1, 2), liked)
-        users = _solve(system, self.confidence * liked.sum(1), self.inverse)
-        return torch.matmul(users, self.factors.T)
+        return _solve(system, self.confidence * liked.sum(1), self.inverse)
 
 
 def _solve(system: Tensor, right: Tensor, inverse: Tensor) -> Tensor:

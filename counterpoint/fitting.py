@@ -16,7 +16,7 @@ from counterpoint.choices import CONFIGURED, Choices, LinearPart
 from counterpoint.cold import ColdExtension, ridge_map
 from counterpoint.config.train import TrainConfig
 from counterpoint.factors import FactorScorer
-from counterpoint.graph import RecommenderModule, TowerScorer
+from counterpoint.graph import RecommenderModule
 from counterpoint.histories import Histories, from_events
 from counterpoint.item_catalogue import ItemCatalogue
 from counterpoint.landmarks import landmarks_of
@@ -25,6 +25,7 @@ from counterpoint.objectives._objective import ObjectiveContext
 from counterpoint.prior import PriorScorer
 from counterpoint.propagation import item_graph
 from counterpoint.start_page import diversified
+from counterpoint.tower_scorer import TowerScorer
 
 ITEM_CHUNK = 8192
 """Item vectors computed at once when a fit is finished."""
@@ -254,7 +255,7 @@ def extension(
     """Fit the extension to cold items."""
     return ColdExtension(
         torch.from_numpy(fold.warm),
-        torch.from_numpy(ridge_map(catalogue.features, fold.warm, config.cold.ridge)),
+        torch.from_numpy(ridge_map(catalogue.features, fold.popularity, config.cold)),
         torch.from_numpy(catalogue.features),
         boost=boost,
     )

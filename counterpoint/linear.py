@@ -221,19 +221,42 @@ class LinearScorer(nn.Module):
             items: (B, L) catalogue indices.
             weight: (B, L) weight of each event, 0 where it does not count.
         """
-        state = weight.new_zeros(items.shape[0], self.size)
-        state = state.scatter_add(1, self.position[items], weight)
-        scores = torch.matmul(state, self.weights)
-        return scores[:, :-1] if self.covers_all else scores.index_select(1, self.position)
+        return self.beside(self.weights[:, :0], items, weight)[0]
+
+    def beside(self, other: Tensor, items: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (B, N) scores, and (B, C) scores by another (M + 1, C) matrix of weights."""
+        scores, beside = _weighted_rows(self.weights, other, self.position[items], weight)
+        if self.covers_all:
+            return scores[:, :-1], beside
+        return scores.index_select(1, self.position), beside
 
     def contributions(self, items: Tensor, weight: Tensor, winners: Tensor) -> Tensor:
-        """Return (B, L, K): what each history event adds to the score of each winner.
+        """Return (B, K, L): what each history event adds to the score of each winner.
 
         Args:
             items: (B, L).
             weight: (B, L).
             winners: (B, K) catalogue indices.
         """
-        row = self.position[items].unsqueeze(2) * self.size
-        cells = row + self.position[winners].unsqueeze(1)
-        return self.weights.flatten()[cells] * weight.unsqueeze(2)
+        row = self.position[items].unsqueeze(1) * self.size
+        cells = row + self.position[winners].unsqueeze(2)
+        return self.weights.flatten()[cells] * weight.unsqueeze(1)
+
+
+@torch.jit.script
+def _weighted_rows(
+    first: Tensor, second: Tensor, rows: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the (B, C) weighted sums of (B, L) rows of two matrices.
+
+    Reading the rows of few events costs less than reading the matrix, which many users would share.
+    A script, so that the ONNX graph decides anew for every batch.
+    """
+    if 3 * rows.numel() < first.size(0):
+        each = weight.unsqueeze(1)
+        return torch.matmul(each, first[rows]).squeeze(1), torch.matmul(each, second[rows]).squeeze(
+            1
+        )
+    state = torch.zeros([rows.size(0), first.size(0)], dtype=weight.dtype)
+    state = state.scatter_add(1, rows, weight)
+    return torch.matmul(state, first), torch.matmul(state, second)

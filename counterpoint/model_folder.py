@@ -18,11 +18,12 @@ from counterpoint.config.train import EncoderConfig
 from counterpoint.errors import DataError
 from counterpoint.factors import FactorScorer
 from counterpoint.fusion import FusionWeights
-from counterpoint.graph import RecommenderModule, TowerScorer
+from counterpoint.graph import RecommenderModule
 from counterpoint.landmarks import Landmarks
 from counterpoint.linear import LinearScorer
 from counterpoint.prior import PriorScorer
 from counterpoint.text import TEMPLATE_VERSION
+from counterpoint.tower_scorer import TowerScorer
 from counterpoint.towers import UserTower
 
 FORMAT = 2

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from counterpoint.factors import FactorScorer
 from counterpoint.fusion import TOP, Normalisation, fuse, standardise
-from counterpoint.graph import OTHER_KIND, POSITIVE_KIND, TowerScorer, repeated_later
+from counterpoint.graph import OTHER_KIND, POSITIVE_KIND
+from counterpoint.graph_ops import newest
 from counterpoint.histories import Histories
 from counterpoint.linear import LinearScorer
 from counterpoint.model_inputs import pad
 from counterpoint.prior import PriorScorer
 from counterpoint.progress import track
+from counterpoint.tower_scorer import TowerScorer
 
 K = 10
 DEPTH = 100
@@ -127,7 +129,7 @@ class Validation:
                 torch.from_numpy(inputs.history_age),
                 positive,
                 kind == OTHER_KIND,
-                (positive & ~repeated_later(history, positive)).float(),
+                newest(history, positive).float(),
                 torch.from_numpy(inputs.profile),
                 unseen,
                 unseen & warm,

@@ -134,5 +134,8 @@ class PriorScorer(nn.Module):
         Args:
             profile: (B, P) multi-hot.
         """
-        share = profile / profile.sum(-1, keepdim=True).clamp(min=1.0).sqrt()
-        return self.base + torch.matmul(share, self.shift)
+        return self.base + torch.matmul(self.share(profile), self.shift)
+
+    def share(self, profile: Tensor) -> Tensor:
+        """Return the (B, P) weights of the tokens."""
+        return profile / profile.sum(-1, keepdim=True).clamp(min=1.0).sqrt()

@@ -12,11 +12,11 @@ from counterpoint.choices import Found, start
 from counterpoint.config.train import TrainConfig
 from counterpoint.errors import DataError
 from counterpoint.fitting import Fold
-from counterpoint.graph import TowerScorer
 from counterpoint.item_catalogue import ItemCatalogue
 from counterpoint.pools import Validation, alone
 from counterpoint.search import FusionSearch
 from counterpoint.significance import nearest_of_best
+from counterpoint.tower_scorer import TowerScorer
 
 logger = logging.getLogger(__name__)
 

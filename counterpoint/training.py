@@ -16,11 +16,11 @@ from counterpoint import chosen_objectives, columns, fitting, prior, selection, 
 from counterpoint.choices import CONFIGURED, Choices
 from counterpoint.config.train import TrainConfig
 from counterpoint.fitting import Fold
-from counterpoint.graph import TowerScorer
 from counterpoint.isolation import peak_rss_mb
 from counterpoint.item_catalogue import ItemCatalogue, describe
 from counterpoint.model_folder import FactorSettings
 from counterpoint.recommender import KEPT, Recommender, Settings
+from counterpoint.tower_scorer import TowerScorer
 
 logger = logging.getLogger(__name__)
 

@@ -102,6 +102,10 @@ class ColdConfig(Section):
     """Start of the choice: added to the scores of items without interactions, in standard
     deviations of the user's scores."""
 
+    max_items: int = Field(default=20_000, ge=1)
+    """The regression is fitted on this many most popular items: more do not change what a few
+    hundred features can say, and each costs their square in the fit."""
+
     max_attributes: int = Field(default=512, ge=0)
     """Only the most frequent item attributes are used."""
 

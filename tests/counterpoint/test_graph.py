@@ -145,7 +145,7 @@ def plain_scores(recommender: Recommender, events: list[tuple[int, bool]]) -> np
     both = sum(told) / max(np.std(sum(told)[warm]), 1e-6)
     theta = np.where(warm, both, 0) @ module.cold.ridge_map.numpy()
     cold = fused[warm].mean() + fused[warm].std() * (features @ theta + module.cold.boost)
-    cold = cold - module.cold.tie.numpy()
+    cold = cold - toys.ties(module)
     return np.where(warm, fused, cold)
 
 
@@ -244,7 +244,7 @@ def check_taste(recommender: Recommender, events: list[tuple[int, bool]]) -> Non
     assert found[-1] == found[-2] < recommender.score(toys.histories(events)).max()
     assert expected[3] < expected[:3].min() or not features[:3].any()
     # The ties of cold items are all that is between the two, to the rounding.
-    told = found - larger.module.cold.tie.numpy()[added]
+    told = found - toys.ties(larger.module)[added]
     np.testing.assert_allclose(told, expected, rtol=1e-4, atol=1e-4)
 
 

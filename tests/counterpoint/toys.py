@@ -7,6 +7,7 @@ import polars as pl
 
 from counterpoint import columns, examples, splits
 from counterpoint.config import FeaturesConfig, SplitConfig, TrainConfig
+from counterpoint.graph import RecommenderModule
 from counterpoint.histories import Histories, order_events
 from counterpoint.tables import Tables, conform
 
@@ -103,3 +104,11 @@ def histories(
         np.arange(len(flat), dtype=np.int64) * 1_000_000,
         attributes or [[] for _ in events],
     )
+
+
+def ties(module: RecommenderModule) -> np.ndarray:
+    """(N,) how far each item of equal features stands below the first."""
+    cold = module.cold
+    out = np.zeros(cold.n_items)
+    out[cold.places[0].numpy() - 1] = cold.ties.numpy()
+    return out

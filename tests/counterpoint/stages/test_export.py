@@ -25,6 +25,7 @@ from counterpoint.stages import export, features, train
 from counterpoint.tables import Tables
 from counterpoint.text import item_texts
 from counterpoint.user_snapshot import UserSnapshot
+from tests.counterpoint import toys
 
 USERS, ITEMS = 40, 30
 UNTIL = datetime(2030, 1, 1, tzinfo=UTC)
@@ -193,7 +194,7 @@ def test_a_caller_scores_an_item_added_later_from_what_is_exported(
         found = taste[:, :-2] @ phi + taste[:, -2] if phi.any() else taste[:, -1]
         # Ties of cold items are the only difference.
         np.testing.assert_allclose(found - expected[:, place], TIE / 2, atol=TIE / 2 + 1e-4)
-        tie = float(larger.module.cold.tie[ITEMS + place])
+        tie = float(toys.ties(larger.module)[ITEMS + place])
         np.testing.assert_allclose(found - tie, expected[:, place], atol=1e-4)
 
 
