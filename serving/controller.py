@@ -7,7 +7,7 @@
 
 Whatever is wrong with the registry, the server keeps serving what it serves. A version that a
 process reports it cannot load is withdrawn from all of them, so that they agree; it is tried again
-when the pointers change.
+when it is taken back and named again.
 """
 
 import json
@@ -78,7 +78,8 @@ class Controller:
                 f"run training` first, or name the registry (deploy.registry)."
             )
         if pointers.text() != self._status.get("pointers"):
-            self._unloadable = {}
+            named = pointers.versions
+            self._unloadable = {v: why for v, why in self._unloadable.items() if v in named}
         else:
             self._learn(pointers.versions)
         fallback = self._fallback(pointers.champion)

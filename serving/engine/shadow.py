@@ -106,7 +106,7 @@ class Shadow(Generic[Q]):
         size: int = QUEUE,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._meter = meter
+        self.meter = meter
         self._clock = clock
         self._waiting: queue.Queue[_Copy[Q] | None] = queue.Queue(size)
         self._closed = threading.Event()
@@ -141,8 +141,8 @@ class Shadow(Generic[Q]):
             )
         except queue.Full:
             self._log(logging.WARNING, {"shadow": version, "trace_id": trace_id, "dropped": True})
-            if self._meter is not None:
-                self._meter.shadow_dropped()
+            if self.meter is not None:
+                self.meter.shadow_dropped()
 
     def close(self) -> None:
         """End the thread; copies that wait are let go."""
@@ -174,8 +174,8 @@ class Shadow(Generic[Q]):
             served_seconds=round(copy.seconds, 6),
         )
         self._log(logging.INFO, asdict(compared))
-        if self._meter is not None:
-            self._meter.shadowed(compared.overlap)
+        if self.meter is not None:
+            self.meter.shadowed(compared.overlap)
 
     def _log(self, level: int, about: Mapping[str, Any]) -> None:
         logger.log(level, "shadow %s", json.dumps(about, ensure_ascii=False))

@@ -95,7 +95,6 @@ class Versions(Generic[E]):
         live: The folder (serving/engine/live_folder.py).
         load: Makes the engine of a version.
         model: Name of the served model, for the status file.
-        changed: Called by the thread after every change of what is served.
 
     Raises:
         OSError: There is no desired.json.
@@ -103,18 +102,11 @@ class Versions(Generic[E]):
         Exception: Whatever ``load`` raises for the champion, if the fallback cannot serve either.
     """
 
-    def __init__(
-        self,
-        live: Path,
-        load: Load[E],
-        *,
-        model: str = "recommend",
-        changed: Callable[[Serving[E]], None] | None = None,
-    ) -> None:
+    def __init__(self, live: Path, load: Load[E], *, model: str = "recommend") -> None:
         self._live = live
         self._load = load
         self._model = model
-        self._changed = changed
+        self._told: Callable[[Serving[E]], None] = lambda serving: None
         self._errors: dict[str, str] = {}
         self._stop = threading.Event()
         self._gone: deque[E] = deque()
@@ -129,6 +121,11 @@ class Versions(Generic[E]):
     def current(self) -> Serving[E]:
         """Return what serves now; take it once per request and keep it."""
         return self._serving
+
+    def tell(self, told: Callable[[Serving[E]], None]) -> None:
+        """Have a function told what serves, now and after every change (by another thread)."""
+        self._told = told
+        told(self._serving)
 
     def close(self) -> None:
         """Stop following and withdraw the status file."""
@@ -192,8 +189,10 @@ class Versions(Generic[E]):
             shadow=beside.get(shadow.version) if shadow else None,
             idle=tuple(v for entry in desired.loaded if (v := beside.get(entry.version))),
         )
-        if self._changed is not None:
-            self._changed(self._serving)
+        try:
+            self._told(self._serving)
+        except Exception:  # Its fault is not one of the versions.
+            logger.exception("The listener failed")
         self._tell()
 
     def _make(self, entry: Entry) -> Loaded[E]:
@@ -254,6 +253,10 @@ class Fixed(Generic[E]):
     def current(self) -> Serving[E]:
         """Return what serves."""
         return self._serving
+
+    def tell(self, told: Callable[[Serving[E]], None]) -> None:
+        """Tell a function what serves."""
+        told(self._serving)
 
     def close(self) -> None:
         """End the engine."""

@@ -1,4 +1,4 @@
-"""The front `encode`: item texts in, their vectors out (tokenises, then asks `item_encoder`)."""
+"""The front `encode`: item texts in, their vectors out (tokenises and encodes)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,8 @@ import numpy as np
 from serving.fields import text_rows
 from serving.spec import BYTES, FLOAT32, Arrays, Call, InvalidInput, ModelSpec, Tensor
 
+GRAPH = "item_encoder/model.onnx"
+
 SPEC = ModelSpec(
     name="encode",
     doc="Encodes item texts into unit vectors.",
@@ -16,16 +18,26 @@ SPEC = ModelSpec(
     max_batch_size=32,
     requires="onnx/item_encoder",
     files=(("tokenizer.json", "onnx/item_encoder/tokenizer.json"),),
+    graphs=((GRAPH, f"onnx/{GRAPH}"),),
 )
 
 
 class Runtime:
-    """Tokenises with the tokenizer that the version was exported with."""
+    """Tokenises with the tokenizer that the version was exported with, and encodes.
+
+    The graph runs here where it lies beside the tokenizer, so that a swap never mixes the two of
+    different versions; else (in a cluster) the model `item_encoder` of the same number is asked.
+    """
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
         from tokenizers import Tokenizer
 
-        self._call = call
+        self._encode = lambda inputs: call("item_encoder", inputs, ["vector"])
+        if (folder / GRAPH).is_file():
+            from serving.onnx_session import OnnxSession
+
+            threads = int(options.get("threads", "1"))
+            self._encode = OnnxSession(folder / GRAPH, threads=threads).run
         # Truncation and padding are part of the file (counterpoint/stages/export.py).
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
@@ -43,5 +55,5 @@ class Runtime:
                 "input_ids": np.array([t.ids for t in tokens], dtype=np.int64),
                 "attention_mask": np.array([t.attention_mask for t in tokens], dtype=np.int64),
             }
-            answers.append(self._call("item_encoder", inputs, ["vector"]))
+            answers.append(self._encode(inputs))
         return answers

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from serving.engine import routing
 from serving.engine.answer import Answer, tensors
 from serving.engine.live_folder import Entry
@@ -182,12 +184,19 @@ class Runtime:
                 )
 
     def _load(self, folder: Path, entry: Entry) -> EngineVersion:
-        return EngineVersion(
+        engine = EngineVersion(
             folder,
             version=entry.version,
             graph=self._graph(folder, entry.number),
             options=self._options,
         )
+        if self._options.get("graph") != "bls":
+            # Before anybody waits for it: the first run of a graph is slow, and one that cannot
+            # run must not take over. (Other models cannot be asked while a front starts.)
+            (answer,) = engine.answer(self._reader.read({"k": np.ones((1, 1), np.int32)}))
+            if isinstance(answer, InvalidInput):
+                raise answer
+        return engine
 
     def _graph(self, folder: Path, number: int) -> Graph:
         if self._options.get("graph") == "bls":

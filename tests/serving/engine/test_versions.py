@@ -15,7 +15,7 @@ import pytest
 
 from serving.engine import live_folder
 from serving.engine.live_folder import Desired, Entry
-from serving.engine.versions import LOOK_SECONDS, Versions
+from serving.engine.versions import LOOK_SECONDS, Serving, Versions
 
 
 class Engine:
@@ -117,6 +117,22 @@ def test_roles_change_without_loading_again(live, start) -> None:
     assert found["canary"] == {"version": "c", "share": 1.0}
     assert loads == ["a", "c", "b"]
     assert now.champion.version == "a"  # A request that began before keeps what it had.
+
+
+def test_a_listener_hears_what_serves_and_cannot_stop_the_following(live, start) -> None:
+    heard: list[str] = []
+
+    def hear(serving: Serving[Engine]) -> None:
+        heard.append(serving.champion.version)
+        if len(heard) > 1:
+            raise RuntimeError("listener")
+
+    versions = start(Desired(entry("a")))
+    versions.tell(hear)
+    for name in "bc":
+        await_status(live, Desired(entry(name)))
+        assert versions.current().champion.version == name
+    assert heard == ["a", "b", "c"]
 
 
 def test_a_broken_version_leaves_the_others_alone(live, start) -> None:
