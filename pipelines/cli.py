@@ -15,6 +15,7 @@ from pipelines.commands import (
     evaluate,
     explain,
     fit,
+    live_items,
     models,
     monitor,
     recommend,
@@ -66,6 +67,7 @@ for module in (
     monitor,
     serve,
     recommend,
+    live_items,
     explain,
     compile_command,
     submit,
@@ -75,6 +77,7 @@ for name, group in (
     ("stage", stage),
     ("runs", runs),
     ("models", models),
+    ("live-items", live_items),
     ("config", config),
 ):
     app.add_typer(group.app, name=name)

@@ -31,8 +31,18 @@ MODELS = "serving.models"
 RUNTIME_FILES = (
     "counterpoint/__init__.py",
     "counterpoint/attributes.py",
+    "counterpoint/errors.py",
+    "counterpoint/item_features.py",
+    "counterpoint/item_text.py",
+    "counterpoint/live_items.py",
+    "counterpoint/live_store.py",
     "counterpoint/user_snapshot.py",
     "serving/__init__.py",
+    "serving/engine/__init__.py",
+    "serving/engine/item_writer.py",
+    "serving/engine/live_items.py",
+    "serving/engine/live_view.py",
+    "serving/engine/text_encoder.py",
     "serving/feature_server.py",
     "serving/fields.py",
     "serving/known_users.py",
@@ -102,7 +112,8 @@ def write(
                 shutil.copyfile(version / spec.onnx, folder / "model.onnx")
             if not native:
                 _copy_runtime(name, folder)
-            for file, source in spec.files:
+            present = [pair for pair in spec.optional_files if (version / pair[1]).is_file()]
+            for file, source in (*spec.files, *present):
                 _copy(version / source, folder / file)
 
 
@@ -188,4 +199,5 @@ def _copy(source: Path, target: Path) -> None:
         rows = {columns.ITEM: items[columns.ITEM].to_list(), columns.TITLE: titles.to_list()}
         target.write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
     else:
+        target.parent.mkdir(exist_ok=True)
         shutil.copyfile(source, target)

@@ -52,6 +52,7 @@ class ModelSpec:
         max_batch_size: Most rows in one execution.
         onnx: Path of the ONNX graph inside the version folder; none: a Python front.
         files: Further files of the model: name in the repository -> path in the version folder.
+        optional_files: Files that a version may lack.
         requires: Folder or file without which the version does not have this model; none: always.
         ragged: Requests of different shapes may share an execution (the front pads them itself).
     """
@@ -63,6 +64,7 @@ class ModelSpec:
     max_batch_size: int = 64
     onnx: str | None = None
     files: tuple[tuple[str, str], ...] = ()
+    optional_files: tuple[tuple[str, str], ...] = ()
     requires: str | None = None
     ragged: bool = False
 

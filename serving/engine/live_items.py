@@ -70,8 +70,8 @@ class LiveItems:
         self._fresh = threading.Event()
         self._worker: threading.Thread | None = None
         self._failing = False
-        self._store: LiveStore | None = None
-        self._open()
+        self._number = -1
+        self._store: LiveStore | None = self._open()
         self._look()
         self.wait()
         self._look()
@@ -83,8 +83,6 @@ class LiveItems:
         are answered all the same.
         """
         try:
-            if self._store is None:
-                self._open()
             self._look()
             self._failing = False
         except UnusableStore as error:
@@ -94,13 +92,14 @@ class LiveItems:
         return self._view
 
     def _look(self) -> None:
-        assert self._store is not None
+        if self._store is None:
+            self._store = self._open()
         number, gone = self._store.changed()
         if gone:
             logger.warning("The store of live items %s was replaced: reading anew", self._path)
             self._store.close()
             self._store = None
-            self._open()
+            self._store = self._open()
         elif number == self._number and not self._fresh.is_set():
             return
         self._fresh.clear()
@@ -125,15 +124,16 @@ class LiveItems:
             self._store.close()
             self._store = None
 
-    def _open(self) -> None:
-        self._store = LiveStore(self._path)
-        self._number: int = -1
+    def _open(self) -> LiveStore:
+        store = LiveStore(self._path)
+        self._number = -1
         self._revision = 0
         self._rows: dict[str, LiveRow] = {}
         self._pending: dict[str, StoredItem] = {}
         self._hidden: dict[str, int] = {}
         self._overrides: dict[int, Override] = {}
         self._view: LiveView = self._build()
+        return store
 
     def _build(self) -> LiveView:
         return build(
