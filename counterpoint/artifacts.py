@@ -11,7 +11,8 @@ features    ``interactions`` (ordered, with ``fold``), ``items``, ``users``, ``e
 model       ``model.safetensors``, ``model.json``, ``items``, ``tensorboard/``, ``curves.json``
 evaluation  ``evaluation.json``, ``per_user.parquet``, ``report.html``
 onnx        ``recommender.onnx``, ``item_encoder/`` (``model.onnx``, tokenizer), ``contract.json``,
-            ``items``, ``users.sqlite`` (histories and attributes of the known users)
+            ``items`` (with availability), ``vectors.npy`` (how alike items are),
+            ``users.sqlite`` (histories and attributes of the known users)
 version     (registry) all that a served version needs: ``onnx/``, ``model/``, ``evaluation/``,
             ``reference/`` (monitoring snapshot), ``version.json``
 monitoring  ``verdict.json``, ``report.html``
@@ -50,6 +51,9 @@ ITEM_ENCODER: Final = "item_encoder"
 ITEM_ENCODER_ONNX: Final = "model.onnx"
 USERS_SNAPSHOT: Final = "users.sqlite"
 CONTRACT: Final = "contract.json"
+CONTRACT_FORMAT: Final = 3
+"""Raised when callers of the graph must change: a version of another format is not served."""
+ITEM_VECTORS: Final = "vectors.npy"
 
 VERSION: Final = "version.json"
 REFERENCE: Final = "reference"

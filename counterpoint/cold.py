@@ -7,6 +7,9 @@ is one (N, F) map per model, so serving a new item needs nothing but its feature
     W = Phi_warm (Phi_warm' Phi_warm + ridge I)^-1          theta_u = z_u W
     score(u, cold) = mean(s_u) + spread(s_u) (theta_u . phi_cold + boost)
 
+That is one affine function of phi per user, the user's taste: what a caller needs to score an item
+the graph has never heard of.
+
 z_u is what the fused score and the first linear part say together, each standardised over all warm
 items: the fused score looks at the best items only, the linear part orders the others as well.
 """
@@ -85,6 +88,7 @@ class ColdExtension(nn.Module):
         super().__init__()
         self.boost = boost
         self.n_scored, self.n_items = n_scored, n_items = len(warm), len(features)
+        self.width = features.shape[1]
         cold = torch.ones(n_items, dtype=torch.bool)
         cold[:n_scored] = ~warm
         described = cold & (features != 0).any(1)
@@ -106,21 +110,37 @@ class ColdExtension(nn.Module):
     def forward(self, scores: Tensor, evidence: Tensor) -> Tensor:
         """Return (B, N) scores from (B, N0) scores whose cold columns mean nothing.
 
-        Cold items without any feature score below every warm item.
+        Args:
+            scores: (B, N0) fused.
+            evidence: (B, N0) what is regressed on the features, on any scale.
+        """
+        return scores if self.all_warm else self.extend(scores, self.taste(scores, evidence))
+
+    def taste(self, scores: Tensor, evidence: Tensor) -> Tensor:
+        """Return (B, F + 2): how a user's score depends on the features of a cold item.
+
+        An item of features phi scores ``taste[:, :F] @ phi + taste[:, F]``. One of which nothing is
+        known (phi = 0) scores ``taste[:, F + 1]``, which is below every warm item.
 
         Args:
             scores: (B, N0) fused.
             evidence: (B, N0) what is regressed on the features, on any scale.
         """
-        if self.all_warm:
-            return scores
         mean, spread = moments(scores, self.warm)
+        lowest = torch.where(self.warm, scores, torch.inf).amin(-1, keepdim=True)
+        lowest = torch.where(torch.isfinite(lowest), lowest, 0.0) - 1.0
+        constant = mean + spread * self.boost
+        if not self.width:
+            return torch.cat([constant, lowest], dim=-1)
         centre, width = moments(evidence, self.warm)
         standard = (evidence - centre) / width.clamp(min=1e-6) * self.warm.to(scores.dtype)
         theta = torch.matmul(standard, self.ridge_map)
-        predicted = mean + spread * (torch.matmul(theta, self.cold_features.T) + self.boost)
-        lowest = torch.where(self.warm, scores, torch.inf).amin(-1, keepdim=True)
-        lowest = torch.where(torch.isfinite(lowest), lowest, 0.0) - 1.0
+        return torch.cat([spread * theta, constant, lowest], dim=-1)
+
+    def extend(self, scores: Tensor, taste: Tensor) -> Tensor:
+        """Return (B, N): the scores of the warm items and what the taste says of the others."""
+        constant, lowest = taste[:, self.width : self.width + 1], taste[:, self.width + 1 :]
+        predicted = torch.matmul(taste[:, : self.width], self.cold_features.T) + constant
         found = torch.cat([scores, predicted, lowest], dim=-1).index_select(1, self.column)
         return found - self.tie
 

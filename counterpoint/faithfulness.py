@@ -100,11 +100,12 @@ def _served(recommender: Recommender, user: Histories, item_id: str) -> list[int
     """Catalogue indices of the reasons that the served graph gives."""
     batch = recommender.inputs(user)
     with torch.inference_mode():
-        items, _, reasons = recommender.module(
+        items, _, reasons, _ = recommender.module(
             *map(
                 torch.from_numpy,
                 (batch.history, batch.history_age, batch.history_kind, batch.profile),
             ),
+            torch.zeros((1, 1), dtype=torch.int64),
             torch.zeros((1, 1), dtype=torch.int64),
             torch.tensor([[TOP]]),
         )

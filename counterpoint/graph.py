@@ -187,8 +187,9 @@ class RecommenderModule(nn.Module):
         history_kind: Tensor,
         profile: Tensor,
         exclude: Tensor,
+        allow: Tensor,
         k: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Recommend.
 
         Args:
@@ -197,6 +198,8 @@ class RecommenderModule(nn.Module):
             history_kind: (B, L) int64: 0 padding, 1 positive, 2 not positive.
             profile: (B, P) float32 multi-hot of the profile vocabulary.
             exclude: (B, X) int64 one-based items, 0 = padding; the history is always excluded too.
+            allow: (B, A) int64 one-based items, 0 = padding; where a row has any, no other item is
+                recommended, and of these none that is excluded.
             k: (B, 1) int64; the greatest of the batch is used, up to ``max_k``.
 
         Returns:
@@ -204,21 +207,19 @@ class RecommenderModule(nn.Module):
             score: (B, K) float32; 0 where item is 0.
             reason: (B, K, 3) int64 one-based positions in ``history`` of the positives that
             contributed most, most first; 0 = none.
+            taste: (B, F + 2) float32, see ``ColdExtension.taste``: scores items added later.
         """
         # Three columns of padding: shorter histories still have three places to point at.
         history, kind = (_pad(x, REASONS) for x in (history, history_kind))
         age = _pad(history_age, REASONS)
         parts = self.parts(history, age, kind, profile)
-        scores = self.cold(parts.fused, parts.evidence)
-
-        banned = torch.cat([history, exclude], dim=1)
-        ranked = torch.where(_marked(banned, self.n_items), -torch.inf, scores)
-        top = torch.topk(ranked, min(self.max_k, self.n_items), dim=-1)
-        wanted = k.max()
-        score, winner = top.values[:, :wanted], top.indices[:, :wanted]
-        valid = score > -torch.inf
-        item = torch.where(valid, winner + 1, 0)
-        return item, torch.where(valid, score, 0.0), self.reasons(parts, winner, valid)
+        taste = self.cold.taste(parts.fused, parts.evidence)
+        scores = parts.fused if self.cold.all_warm else self.cold.extend(parts.fused, taste)
+        wanted = k.max().clamp(max=min(self.max_k, self.n_items))
+        score, item = _best(scores, torch.cat([history, exclude], dim=1), allow, wanted)
+        valid = item > 0
+        reason = self.reasons(parts, (item - 1).clamp(min=0), valid)
+        return item, torch.where(valid, score, 0.0), reason, taste
 
     def reasons(self, parts: Parts, winner: Tensor, valid: Tensor) -> Tensor:
         """Return (B, K, 3) one-based positions of the greatest positive contributions."""
@@ -241,6 +242,28 @@ def _marked(items: Tensor, n_items: int) -> Tensor:
     # In float32, for the scatter of booleans has no ONNX form.
     marks = torch.zeros_like(items[:, :1]).to(torch.float32).expand(-1, n_items + 1)
     return marks.scatter(1, items, 1.0)[:, 1:] > 0.0
+
+
+def _best(scores: Tensor, banned: Tensor, allow: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (B, K) scores and one-based items, best first; item 0 where none is left.
+
+    Args:
+        scores: (B, N).
+        banned: (B, X) one-based items, 0 = padding.
+        allow: (B, A) one-based items, 0 = padding; a row without any allows all.
+        k: 0-dim int64, at most N.
+    """
+    # A column for the padding, so that marks at 0 touch no item. Allowed scores are put back into
+    # rows that were emptied: no (B, N) mask of them is ever made.
+    none = torch.full_like(scores[:, :1], -torch.inf)
+    scores = torch.cat([none, scores], dim=1)
+    allowed = scores.gather(1, allow)
+    restricted = (allow > 0).any(1, keepdim=True)
+    scores = scores + torch.where(restricted, -torch.inf, 0.0)
+    scores = scores.scatter(1, allow, allowed).scatter(1, banned, -torch.inf)
+    # Traced with a tensor, the graph looks for as many items as the request asks for.
+    best = torch.topk(scores, k if torch.jit.is_tracing() else int(k), dim=-1)
+    return best.values, torch.where(best.values > -torch.inf, best.indices, 0)
 
 
 def _pad(values: Tensor, columns: int) -> Tensor:

@@ -15,19 +15,21 @@ TENSORS = {
         "history_kind": "int64 [B, L]",
         "profile": "float32 [B, P]",
         "exclude": "int64 [B, X]",
+        "allow": "int64 [B, A]",
         "k": "int64 [B, 1]",
     },
     "outputs": {
         "item": "int64 [B, K]",
         "score": "float32 [B, K]",
         "reason": "int64 [B, K, 3]",
+        "taste": "float32 [B, F + 2]",
     },
 }
 """The graph `recommender`: meanings in counterpoint/graph.py."""
 
 
 def export_recommender(recommender: Recommender, path: Path, *, opset: int) -> None:
-    """Write the graph `recommender` with free batch, history, exclusion and list lengths."""
+    """Write the graph `recommender` with free batch, history, rule and list lengths."""
     n_profile = len(recommender.settings.profile)
     long = torch.int64
     example = {
@@ -36,6 +38,7 @@ def export_recommender(recommender: Recommender, path: Path, *, opset: int) -> N
         "history_kind": torch.tensor([[2, 1, 0], [1, 0, 0]], dtype=long),
         "profile": torch.zeros(2, max(1, n_profile)),
         "exclude": torch.zeros(2, 2, dtype=long),
+        "allow": torch.zeros(2, 2, dtype=long),
         "k": torch.ones(2, 1, dtype=long),
     }
     free = {
@@ -44,10 +47,12 @@ def export_recommender(recommender: Recommender, path: Path, *, opset: int) -> N
         "history_kind": {0: "B", 1: "L"},
         "profile": {0: "B"},
         "exclude": {0: "B", 1: "X"},
+        "allow": {0: "B", 1: "A"},
         "k": {0: "B"},
         "item": {0: "B", 1: "K"},
         "score": {0: "B", 1: "K"},
         "reason": {0: "B", 1: "K"},
+        "taste": {0: "B"},
     }
     outputs = list(TENSORS["outputs"])
     export_module(recommender.module, example, outputs, free, path, opset=opset)

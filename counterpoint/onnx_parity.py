@@ -1,6 +1,6 @@
 """Does an ONNX graph answer as the torch module it was exported from?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from counterpoint.progress import track
 from counterpoint.recommender import Inputs, Recommender
 
 BATCH = 16
+
+ALLOWED = 64
+"""Items that the check allows where it restricts a list, and that it scores as new ones."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,16 @@ class Parity:
 class _Answers:
     item: npt.NDArray[np.int64]
     score: npt.NDArray[np.float32]
+    new: npt.NDArray[np.float32]
+    """(B, M): what the tastes say of M items as if they were new."""
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """The (B, X) items to leave out and the (B, A) items to choose from, one-based."""
+
+    exclude: npt.NDArray[np.int64]
+    allow: npt.NDArray[np.int64]
 
 
 def session(path: Path) -> ort.InferenceSession:
@@ -65,30 +78,38 @@ def check_recommender(
         QualityError: Names the worst user and what differs.
     """
     runtime = session(graph)
-    worst = (0.0, "")
+    worst = of_new = (0.0, "")
     largest, swaps = 0.0, 0
     starts = range(0, len(histories), BATCH)
     for start in track(starts, "Check the ONNX graph against torch"):
         users = np.arange(start, min(start + BATCH, len(histories)))
         inputs = recommender.inputs(histories.take(users))
-        ours, scores = _torch(recommender.module, inputs, k)
-        theirs = _onnx(runtime, inputs, k)
-        if theirs.item.shape != ours.item.shape:
-            raise QualityError(
-                f"{graph} returns lists of shape {theirs.item.shape}, torch {ours.item.shape}. "
-                f"Another opset (export.opset) may help; the model is not exported."
-            )
-        gap, swapped = _gaps(ours, theirs, scores)
-        largest = max(largest, float(np.abs(ours.score - theirs.score).max(initial=0)))
-        swaps += int(swapped.sum())
-        row, rank = divmod(int(np.argmax(gap)), gap.shape[1])
-        if gap[row, rank] > worst[0]:
-            user = histories.user_ids[users[row]]
-            found = (
-                f"user {user!r} at rank {rank + 1}: torch {_name(recommender, ours, row, rank)}, "
-                f"ONNX {_name(recommender, theirs, row, rank)}"
-            )
-            worst = (float(gap[row, rank]), found)
+        for rules in _cases(len(users), recommender.n_items):
+            ours, scores = _torch(recommender.module, inputs, rules, k)
+            theirs = _onnx(runtime, recommender.module, inputs, rules, k)
+            if theirs.item.shape != ours.item.shape:
+                raise QualityError(
+                    f"{graph} returns lists of shape {theirs.item.shape}, torch {ours.item.shape}. "
+                    f"Another opset (export.opset) may help; the model is not exported."
+                )
+            gap, swapped = _gaps(ours, theirs, scores)
+            largest = max(largest, float(np.abs(ours.score - theirs.score).max(initial=0)))
+            swaps += int(swapped.sum())
+            row, rank = divmod(int(np.argmax(gap)), gap.shape[1])
+            if gap[row, rank] > worst[0]:
+                user = histories.user_ids[users[row]]
+                found = (
+                    f"user {user!r} at rank {rank + 1}: torch "
+                    f"{_name(recommender, ours, row, rank)}, "
+                    f"ONNX {_name(recommender, theirs, row, rank)}"
+                )
+                worst = (float(gap[row, rank]), found)
+            apart = _new_gap(ours, theirs)
+            row = int(np.argmax(apart))
+            if apart[row] > of_new[0]:
+                user = histories.user_ids[users[row]]
+                of_new = (float(apart[row]), f"user {user!r}: scores of items added later")
+    worst = worst if worst[0] > tolerance else of_new
     if worst[0] > tolerance:
         raise QualityError(
             f"The ONNX graph does not answer as torch does. Worst: {worst[1]}; difference "
@@ -96,6 +117,15 @@ def check_recommender(
             f"another opset (export.opset) may help."
         )
     return Parity(len(histories), largest, swaps)
+
+
+def _cases(size: int, n_items: int) -> Iterator[_Rules]:
+    """Yield no rules; then, for every second user, a choice of items of which one is barred."""
+    none = np.zeros((size, 1), np.int64)
+    yield _Rules(none, none)
+    some = np.unique(np.linspace(1, n_items, min(ALLOWED, n_items)).astype(np.int64))
+    restricted = np.arange(size)[:, None] % 2
+    yield _Rules(restricted * some[len(some) // 2], restricted * some)
 
 
 def check_vectors(
@@ -121,26 +151,44 @@ def check_vectors(
 
 
 def _torch(
-    module: RecommenderModule, inputs: Inputs, k: int
+    module: RecommenderModule, inputs: Inputs, rules: _Rules, k: int
 ) -> tuple[_Answers, npt.NDArray[np.float32]]:
     """Return the answers and the (B, 1 + N) scores, column 0 standing for no item."""
     tensors = [torch.from_numpy(value) for value in vars(inputs).values()]
+    wanted = [torch.from_numpy(value) for value in vars(rules).values()]
     size = len(inputs.history)
     with torch.inference_mode():
-        none = torch.zeros((size, 1), dtype=torch.int64)
-        item, score, _ = module(*tensors, none, torch.full((size, 1), k))
+        item, score, _, taste = module(*tensors, *wanted, torch.full((size, 1), k))
         scores = torch.cat([torch.zeros((size, 1)), module.scores(*tensors)], dim=1)
-    return _Answers(item.numpy(), score.numpy()), scores.numpy()
+    new = _of_new(module, taste.numpy())
+    return _Answers(item.numpy(), score.numpy(), new), scores.numpy()
 
 
-def _onnx(runtime: ort.InferenceSession, inputs: Inputs, k: int) -> _Answers:
-    size = len(inputs.history)
-    feed = {
-        **vars(inputs),
-        "exclude": np.zeros((size, 1), np.int64),
-        "k": np.full((size, 1), k, np.int64),
-    }
-    return _Answers(*runtime.run(["item", "score"], feed))
+def _onnx(
+    runtime: ort.InferenceSession,
+    module: RecommenderModule,
+    inputs: Inputs,
+    rules: _Rules,
+    k: int,
+) -> _Answers:
+    feed = {**vars(inputs), **vars(rules), "k": np.full((len(inputs.history), 1), k, np.int64)}
+    item, score, taste = runtime.run(["item", "score", "taste"], feed)
+    return _Answers(item, score, _of_new(module, taste))
+
+
+def _of_new(module: RecommenderModule, taste: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the scores that some items of the catalogue would have if they were added now."""
+    features = module.cold.features
+    rows = np.linspace(0, len(features) - 1, min(ALLOWED, len(features))).astype(np.int64)
+    width = features.shape[1]
+    described = taste[:, :width] @ features[rows].numpy().T + taste[:, width : width + 1]
+    return np.concatenate([described, taste[:, width + 1 :]], axis=1)
+
+
+def _new_gap(ours: _Answers, theirs: _Answers) -> npt.NDArray[np.float32]:
+    """Return the (B,) largest difference of the scores of new items."""
+    gap = np.abs(ours.new - theirs.new).max(axis=1)
+    return np.where(np.isnan(gap), np.inf, gap).astype(np.float32)
 
 
 def _gaps(

@@ -62,6 +62,11 @@ class Recommender:
         """N."""
         return len(self.items)
 
+    @property
+    def text_width(self) -> int:
+        """T: width of the text vectors; 0 without text."""
+        return self.module.cold.features.shape[1] - len(self.settings.item_vocabulary)
+
     def inputs(self, histories: Histories) -> Inputs:
         """Pad a batch of histories to its longest, keeping the newest ``history_length`` events."""
         return pad(histories, self.settings.profile, self.settings.history_length)
@@ -179,7 +184,7 @@ class Recommender:
         if not new.any():
             return self
         added = tables.conform(items.filter(new), columns.ITEMS, table="items")
-        width = self.module.cold.features.shape[1] - len(self.settings.item_vocabulary)
+        width = self.text_width
         if vectors is not None:
             text = vectors[new.to_numpy()]
         elif self.settings.encoder is None or width == 0:

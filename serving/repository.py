@@ -98,6 +98,11 @@ def write(
             f"stage wrote under onnx/; export the model again."
         )
     contract = read_json(version / "onnx" / artifacts.CONTRACT)
+    if contract.get("format") != artifacts.CONTRACT_FORMAT:
+        raise DataError(
+            f"Version folder {version} has a contract of format {contract.get('format', 'none')}; "
+            f"this release serves format {artifacts.CONTRACT_FORMAT}. Export the model again."
+        )
     with replaced_folder(repository) as target:
         for name, spec in models.items():
             native = form == "cluster" and spec.onnx is not None
@@ -177,7 +182,10 @@ def data_type(tensor: Tensor) -> int:
 
 def dims(tensor: Tensor, contract: Mapping[str, Any]) -> list[int]:
     """Return the dimensions of a tensor without the batch, named sizes filled in."""
-    sizes = {"profile": max(1, len(contract["profile"]))}
+    sizes = {
+        "profile": max(1, len(contract["profile"])),
+        "taste": contract["text_width"] + len(contract["item_vocabulary"]) + 2,
+    }
     return [sizes[dim] if isinstance(dim, str) else dim for dim in tensor.dims]
 
 

@@ -13,11 +13,12 @@ import polars as pl
 import torch
 from tokenizers import Tokenizer
 
-from counterpoint import artifacts, columns, histories, onnx_parity, user_snapshot
+from counterpoint import artifacts, columns, histories, onnx_parity, tables, user_snapshot
 from counterpoint.atomic import replaced_folder
 from counterpoint.config.serve import ExportConfig
 from counterpoint.errors import DataError
 from counterpoint.histories import Histories
+from counterpoint.item_vectors import similarity_vectors
 from counterpoint.onnx_graphs import TENSORS, export_module, export_recommender
 from counterpoint.recommender import Recommender
 from counterpoint.tables import write_json
@@ -84,11 +85,13 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
             k=config.max_k,
             tolerance=config.tolerance,
         )
-        difference = _export_encoder(
-            recommender, pl.read_parquet(features / artifacts.ITEMS), folder, config
+        items = tables.conform(
+            pl.read_parquet(features / artifacts.ITEMS), columns.ITEMS, table="items"
         )
+        difference = _export_encoder(recommender, items, folder, config)
         write_json(folder / artifacts.CONTRACT, contract(recommender, config, graph))
-        recommender.items.write_parquet(folder / artifacts.ITEMS)
+        with_availability(recommender.items, items).write_parquet(folder / artifacts.ITEMS)
+        np.save(folder / artifacts.ITEM_VECTORS, similarity_vectors(recommender.module))
         stored = user_snapshot.write(
             folder / artifacts.USERS_SNAPSHOT,
             stored_users(users, recommender.settings.history_length),
@@ -111,16 +114,38 @@ def contract(recommender: Recommender, config: ExportConfig, graph: Path) -> dic
     """Return what a caller of the graph must know."""
     with graph.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    settings = recommender.settings
     return {
+        "format": artifacts.CONTRACT_FORMAT,
         "max_k": config.max_k,
-        "history_length": recommender.settings.history_length,
-        "profile": list(recommender.settings.profile),
-        "attributes": recommender.settings.attributes,
+        "history_length": settings.history_length,
+        "profile": list(settings.profile),
+        "attributes": settings.attributes,
+        "item_attributes": settings.attributes.get("item", {}),
+        "item_vocabulary": list(settings.item_vocabulary),
+        "attribute_weight": settings.attribute_weight,
+        "text_width": recommender.text_width,
         "n_items": recommender.n_items,
         "model_sha256": digest,
         "tensors": TENSORS,
         "opset": config.opset,
     }
+
+
+def with_availability(known: pl.DataFrame, described: pl.DataFrame) -> pl.DataFrame:
+    """Return a model's items with the time they may be recommended in.
+
+    Args:
+        known: (N,) rows of item_id, title, attributes in index order.
+        described: Canonical items; those that lack an item leave it always available.
+    """
+    window = described.select(columns.ITEM, columns.AVAILABLE_FROM, columns.AVAILABLE_UNTIL)
+    return known.join(
+        window.unique(columns.ITEM, keep="first"),
+        on=columns.ITEM,
+        how="left",
+        maintain_order="left",
+    )
 
 
 def stored_users(users: Histories, length: int) -> Iterator[StoredUser]:

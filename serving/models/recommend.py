@@ -156,6 +156,7 @@ class Runtime:
             "history_kind": kind,
             "profile": profile,
             "exclude": exclude,
+            "allow": np.zeros((size, 1), np.int64),
             "k": k,
         }
 

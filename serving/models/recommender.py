@@ -14,12 +14,14 @@ SPEC = ModelSpec(
         Tensor("history_kind", INT64, (-1,), "0 padding, 1 positive, 2 not positive"),
         Tensor("profile", FLOAT32, ("profile",), "Multi-hot of contract.json's `profile`"),
         Tensor("exclude", INT64, (-1,), "One-based item indices to leave out, 0 = padding"),
+        Tensor("allow", INT64, (-1,), "One-based item indices to choose from, only 0: from all"),
         Tensor("k", INT64, (1,), "Length of the list; the largest of the batch counts"),
     ),
     outputs=(
         Tensor("item", INT64, (-1,), "One-based item indices, best first, 0 = no item left"),
         Tensor("score", FLOAT32, (-1,), "Scores, descending"),
         Tensor("reason", INT64, (-1, 3), "One-based positions in `history`, 0 = none"),
+        Tensor("taste", FLOAT32, ("taste",), "What items added later score, from their features"),
     ),
     onnx="onnx/recommender.onnx",
 )
@@ -37,6 +39,9 @@ class Runtime:
         """Answer each request, cut to its own largest ``k``."""
         answers = self._session.execute(requests)
         return [
-            {name: value[:, : int(request["k"].max())] for name, value in answer.items()}
+            {
+                name: value if name == "taste" else value[:, : int(request["k"].max())]
+                for name, value in answer.items()
+            }
             for request, answer in zip(requests, answers, strict=True)
         ]

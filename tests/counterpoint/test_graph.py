@@ -2,13 +2,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterpoint import choices, training
+from counterpoint import choices, columns, training
 from counterpoint.choices import Found
+from counterpoint.cold import TIE
+from counterpoint.onnx_graphs import export_recommender
 from counterpoint.recommender import Recommender
 from tests.counterpoint import toys
 
@@ -48,21 +52,31 @@ def answer(
     *,
     k: int = 5,
     exclude: list[list[int]] | None = None,
+    allow: list[list[int]] | None = None,
     attributes: list[list[str]] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    inputs = recommender.inputs(toys.histories(*events, attributes=attributes))
-    banned = np.array(exclude or [[0]] * len(events), dtype=np.int64)
-    tensors = (
-        inputs.history,
-        inputs.history_age,
-        inputs.history_kind,
-        inputs.profile,
-        banned,
-        np.full((len(events), 1), k, dtype=np.int64),
-    )
+    feed = inputs_of(recommender, events, k=k, exclude=exclude, allow=allow, attributes=attributes)
     with torch.inference_mode():
-        item, score, reason = recommender.module(*(torch.from_numpy(t) for t in tensors))
+        item, score, reason, _ = recommender.module(*map(torch.from_numpy, feed.values()))
     return item.numpy(), score.numpy(), reason.numpy()
+
+
+def inputs_of(
+    recommender: Recommender,
+    events: list[list[tuple[int, bool]]],
+    *,
+    k: int,
+    exclude: list[list[int]] | None = None,
+    allow: list[list[int]] | None = None,
+    attributes: list[list[str]] | None = None,
+) -> dict[str, np.ndarray]:
+    none = [[0]] * len(events)
+    return {
+        **vars(recommender.inputs(toys.histories(*events, attributes=attributes))),
+        "exclude": np.array(exclude or none, dtype=np.int64),
+        "allow": np.array(allow or none, dtype=np.int64),
+        "k": np.full((len(events), 1), k, dtype=np.int64),
+    }
 
 
 def plain_scores(recommender: Recommender, events: list[tuple[int, bool]]) -> np.ndarray:
@@ -162,6 +176,101 @@ def test_lists_are_the_best_unseen_items(recommender, events, k, banned) -> None
         assert (reason[row, len(left) :] == 0).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(EVENTS, st.lists(st.integers(0, 24), min_size=4, max_size=4)),
+        min_size=1,
+        max_size=3,
+    ),
+    st.lists(st.integers(0, 24), min_size=1, max_size=3),
+    st.integers(1, 24),
+)
+def test_only_allowed_items_that_are_not_excluded_are_listed(recommender, users, banned, k) -> None:
+    """As if everything else were excluded; a row of padding alone restricts nothing."""
+    events, allow = [user for user, _ in users], [list(allowed) for _, allowed in users]
+    size = len(users)
+    others = [
+        [0 if item in allowed or not any(allowed) else item for item in range(1, 25)]
+        for allowed in allow
+    ]
+    found = answer(recommender, events, k=k, exclude=[banned] * size, allow=allow)
+    masked = answer(recommender, events, k=k, exclude=[banned + other for other in others])
+    for ours, theirs in zip(found, masked, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for row, allowed in enumerate(allow):
+        if any(allowed):
+            listed = found[0][row][found[0][row] > 0]
+            seen = {item + 1 for item, _ in events[row]}
+            assert set(listed) <= set(allowed) - set(banned) - seen
+            assert len(listed) == min(k, len(set(allowed) - set(banned) - seen - {0}))
+
+
+def test_a_row_that_allows_only_what_is_excluded_is_empty(recommender) -> None:
+    item, score, reason = answer(
+        recommender, [[(3, True)], [(3, True)]], exclude=[[9], [9]], allow=[[9, 4], [9, 5]]
+    )
+    assert not item[0].any() and not score[0].any() and not reason[0].any()
+    assert item[1].tolist() == [5, 0, 0, 0, 0]
+
+
+NEW_ITEMS = pl.DataFrame(
+    {
+        columns.ITEM: ["new space", "new farm", "new both", "unheard of", "nothing"],
+        columns.ATTRIBUTES: [
+            ["genre=space"],
+            ["genre=farm"],
+            ["genre=space", "genre=farm"],
+            ["genre=other"],
+            None,
+        ],
+    }
+)
+
+
+def check_taste(recommender: Recommender, events: list[tuple[int, bool]]) -> None:
+    """The taste is an affine function of the features that gives the scores of added items."""
+    larger = recommender.extend(NEW_ITEMS)
+    added = slice(recommender.n_items, larger.n_items)
+    expected = larger.score(toys.histories(events))[0, added]
+    feed = inputs_of(recommender, [events], k=3)
+    with torch.inference_mode():
+        taste = recommender.module(*map(torch.from_numpy, feed.values()))[3].numpy()[0]
+    features = larger.module.cold.features.numpy()[added]
+    width = features.shape[1]
+    assert taste.shape == (width + 2,)
+    found = np.where(features.any(1), features @ taste[:width] + taste[width], taste[width + 1])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 + TIE)
+    assert found[-1] == found[-2] < recommender.score(toys.histories(events)).max()
+    assert expected[3] < expected[:3].min() or not features[:3].any()
+    # The ties of cold items are all that is between the two, to the rounding.
+    told = found - larger.module.cold.tie.numpy()[added]
+    np.testing.assert_allclose(told, expected, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(EVENTS)
+def test_the_taste_scores_items_added_later(recommender, events) -> None:
+    check_taste(recommender, events)
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_the_taste_scores_items_added_to_a_catalogue_without_cold_items(
+    described: bool, tmp_path: Path
+) -> None:
+    tables = toys.world(cold=0)
+    items = tables.items
+    if not described:
+        items = items.with_columns(pl.lit(None).alias(columns.ATTRIBUTES))
+    folded, drawn = toys.prepared(tables)
+    config = toys.small_config(choices={"budget_seconds": 0.0}, cold={"boost": 0.3})
+    warm = training.fit(folded, items, tables.users, drawn, config, workdir=tmp_path)
+    assert warm.module.cold.all_warm and bool(warm.module.cold.width) == described
+    for events in ([], [(3, True)], [(i, i % 3 > 0) for i in range(9)]):
+        check_taste(warm, events)
+    check_export(warm, tmp_path / "graph.onnx")
+
+
 @settings(max_examples=30, deadline=None)
 @given(EVENTS)
 def test_reasons_are_distinct_liked_items_of_the_history(recommender, events) -> None:
@@ -209,23 +318,23 @@ def test_a_repeated_item_counts_once_at_its_newest_place(recommender) -> None:
 
 
 def test_the_graph_exports_and_answers_alike(recommender, tmp_path: Path) -> None:
-    import onnxruntime
+    check_export(recommender, tmp_path / "graph.onnx")
 
-    from counterpoint.stages.export import export_recommender
 
-    path = tmp_path / "graph.onnx"
+def check_export(recommender: Recommender, path: Path) -> None:
     export_recommender(recommender, path, opset=17)
     session = onnxruntime.InferenceSession(path)
     for events in ([[]], [[(3, True)]], [[(i, i % 3 > 0) for i in range(20)], []]):
-        inputs = recommender.inputs(toys.histories(*events))
-        feed = vars(inputs) | {
-            "exclude": np.array([[9]] * len(events)),
-            "k": np.full((len(events), 1), 7),
-        }
-        item, score, reason = session.run(None, feed)
-        own = answer(recommender, events, k=7, exclude=[[9]] * len(events))
-        assert np.array_equal(item, own[0]) and np.array_equal(reason, own[2])
-        np.testing.assert_allclose(score, own[1], atol=1e-4)
+        size = len(events)
+        for allow in ([[0]], [[0, 0]], [[2, 24, 9]], [[9]]):
+            for k in (1, 7, 60):
+                feed = inputs_of(recommender, events, k=k, exclude=[[9]] * size, allow=allow * size)
+                item, score, reason, taste = session.run(None, feed)
+                with torch.inference_mode():
+                    own = recommender.module(*map(torch.from_numpy, feed.values()))
+                assert np.array_equal(item, own[0]) and np.array_equal(reason, own[2])
+                np.testing.assert_allclose(score, own[1], atol=1e-4)
+                np.testing.assert_allclose(taste, own[3], atol=1e-4)
 
 
 def test_what_is_saved_is_loaded(recommender, tmp_path: Path) -> None:

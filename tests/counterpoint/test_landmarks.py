@@ -83,9 +83,10 @@ def test_a_new_user_is_smoothed_in_the_saved_and_the_exported_model(
         "history_kind": inputs.history_kind,
         "profile": profile,
         "exclude": np.zeros((2, 1), dtype=np.int64),
+        "allow": np.zeros((2, 1), dtype=np.int64),
         "k": np.full((2, 1), 5, dtype=np.int64),
     }
-    items, scores, _ = onnxruntime.InferenceSession(str(path)).run(None, feed)
+    items, scores, _, _ = onnxruntime.InferenceSession(str(path)).run(None, feed)
     with torch.inference_mode():
         expected = trained.module(*(torch.from_numpy(value) for value in feed.values()))
     np.testing.assert_array_equal(items, expected[0].numpy())

@@ -146,9 +146,10 @@ def test_the_recommender_graph_is_served_too(server: TritonServer, local: InProc
         "history_kind": np.array([[1, 1, 0], [1, 0, 0]]),
         "profile": np.zeros((2, len(tiny.PROFILE)), np.float32),
         "exclude": np.array([[12], [0]]),
+        "allow": np.array([[0, 0], [7, 9]]),
         "k": np.array([[4], [2]]),
     }
-    expected = local.call("recommender", inputs, ["item", "score", "reason"])
+    expected = local.call("recommender", inputs, ["item", "score", "reason", "taste"])
     dtypes = {"history_age": "FP32", "profile": "FP32"}
     sent = []
     for name, array in inputs.items():

@@ -1,17 +1,21 @@
 """A version small enough for tests: 12 items with odd ids, hand-made graphs, five users."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
-from counterpoint import columns, user_snapshot
+from counterpoint import artifacts, columns, user_snapshot
 from counterpoint.user_snapshot import StoredUser
 
 ITEMS = ["a", "b", "ünï", "日本", "with space", "e", "f", "g", "h", "i", "j", "🎬"]
+VOCABULARY = ["genre=Drama", "genre=Comedy"]
+TEXT_WIDTH = 5
 PROFILE = ["age=18-24", "age=25-34", "gender=F", "gender=M"]
 MAX_K = 20
 HISTORY_LENGTH = 6
@@ -33,6 +37,7 @@ class TinyRecommender(nn.Module):
         self.vectors = nn.Parameter(torch.randn(n_items + 1, 4))
         self.profile = nn.Parameter(torch.randn(n_profile, n_items + 1))
         self.prior = nn.Parameter(torch.linspace(0.5, 0, n_items + 1))
+        self.taste = nn.Parameter(torch.randn(4, TEXT_WIDTH + len(VOCABULARY)))
 
     def forward(
         self,
@@ -41,12 +46,19 @@ class TinyRecommender(nn.Module):
         kind: Tensor,
         profile: Tensor,
         exclude: Tensor,
+        allow: Tensor,
         k: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         weight = (kind == 1).float() / (1 + age)
         each = torch.einsum("bld,nd->bln", self.vectors[history] * weight[..., None], self.vectors)
         scores = each.sum(1) + profile @ self.profile + self.prior
-        barred = torch.zeros_like(scores).scatter(1, torch.cat([history, exclude], 1), 1.0)
+        user = (self.vectors[history] * weight[..., None]).sum(1)
+        lowest = scores.amin(1, keepdim=True) - 1.0
+        taste = torch.cat([user @ self.taste, scores.mean(1, keepdim=True), lowest], 1)
+        restricted = (allow > 0).any(1, keepdim=True)
+        barred = torch.zeros_like(scores) + torch.where(restricted, 1.0, 0.0)
+        barred = barred.scatter(1, allow, 0.0)
+        barred = barred.scatter(1, torch.cat([history, exclude], 1), 1.0)
         barred = torch.cat([torch.ones_like(barred[:, :1]), barred[:, 1:]], 1)
         scores = torch.where(barred > 0, torch.full_like(scores, -1e9), scores)
         best, item = torch.sort(scores, dim=1, descending=True)
@@ -56,7 +68,7 @@ class TinyRecommender(nn.Module):
         share = torch.cat([share, torch.zeros_like(share[:, :1]).expand(-1, 3, -1)], 1)
         top, where = torch.sort(share, dim=1, descending=True)
         reason = torch.where(top[:, :3] > 0, where[:, :3] + 1, torch.zeros_like(where[:, :3]))
-        return item, best, reason.transpose(1, 2)
+        return item, best, reason.transpose(1, 2), taste
 
 
 class TinyEncoder(nn.Module):
@@ -65,7 +77,7 @@ class TinyEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(8)
-        self.tokens = nn.Embedding(16, 5)
+        self.tokens = nn.Embedding(16, TEXT_WIDTH)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         mask = attention_mask[..., None].float()
@@ -79,29 +91,33 @@ def write_onnx(folder: Path) -> Path:
     batch = {0: "batch"}
     free = {0: "batch", 1: "length"}
     history = torch.tensor([[1, 2, 0]])
+    module = TinyRecommender().eval()
     torch.onnx.export(
-        TinyRecommender().eval(),
+        module,
         (
             history,
             torch.zeros(1, 3),
             torch.tensor([[1, 1, 0]]),
             torch.zeros(1, len(PROFILE)),
             torch.zeros(1, 2, dtype=torch.int64),
+            torch.zeros(1, 2, dtype=torch.int64),
             torch.tensor([[5]]),
         ),
         str(folder / "recommender.onnx"),
-        input_names=["history", "history_age", "history_kind", "profile", "exclude", "k"],
-        output_names=["item", "score", "reason"],
+        input_names=["history", "history_age", "history_kind", "profile", "exclude", "allow", "k"],
+        output_names=["item", "score", "reason", "taste"],
         dynamic_axes={
             "history": free,
             "history_age": free,
             "history_kind": free,
             "profile": batch,
             "exclude": {0: "batch", 1: "excluded"},
+            "allow": {0: "batch", 1: "allowed"},
             "k": batch,
             "item": {0: "batch", 1: "best"},
             "score": {0: "batch", 1: "best"},
             "reason": {0: "batch", 1: "best"},
+            "taste": batch,
         },
         opset_version=17,
         dynamo=False,
@@ -122,11 +138,17 @@ def write_onnx(folder: Path) -> Path:
     tokenizer.enable_truncation(8)
     tokenizer.enable_padding()
     tokenizer.save(str(folder / "item_encoder" / "tokenizer.json"))
+    item_attributes = {"genre": {"separator": "|"}}
     contract = {
+        "format": artifacts.CONTRACT_FORMAT,
         "max_k": MAX_K,
         "history_length": HISTORY_LENGTH,
         "profile": PROFILE,
-        "attributes": {"user": {"age": {"bins": [18, 25, 35]}}},
+        "attributes": {"user": {"age": {"bins": [18, 25, 35]}}, "item": item_attributes},
+        "item_attributes": item_attributes,
+        "item_vocabulary": VOCABULARY,
+        "attribute_weight": 0.5,
+        "text_width": TEXT_WIDTH,
         "n_items": len(ITEMS),
     }
     (folder / "contract.json").write_text(json.dumps(contract), "utf-8")
@@ -135,8 +157,16 @@ def write_onnx(folder: Path) -> Path:
             columns.ITEM: ITEMS,
             columns.TITLE: [None, *(f"Title of {item}" for item in ITEMS[1:])],
             columns.ATTRIBUTES: [["genre=Drama"]] * len(ITEMS),
+            columns.AVAILABLE_FROM: [None, datetime(1990, 1, 1, tzinfo=UTC)] * (len(ITEMS) // 2),
+            columns.AVAILABLE_UNTIL: [None] * len(ITEMS),
+        },
+        schema_overrides={
+            columns.AVAILABLE_FROM: columns.INSTANT,
+            columns.AVAILABLE_UNTIL: columns.INSTANT,
         },
     ).write_parquet(folder / "items.parquet")
+    vectors = nn.functional.normalize(module.vectors.detach()[1:], dim=1)
+    np.save(folder / artifacts.ITEM_VECTORS, vectors.numpy())
     user_snapshot.write(folder / "users.sqlite", USERS)
     return folder
 

@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from counterpoint import columns, onnx_parity, tables
+from counterpoint.cold import TIE
 from counterpoint.config import ExportConfig, FeaturesConfig, TrainConfig
 from counterpoint.errors import DataError, QualityError
 from counterpoint.histories import Histories
@@ -21,9 +23,11 @@ from counterpoint.point_in_time import PlainFeatures
 from counterpoint.recommender import Recommender
 from counterpoint.stages import export, features, train
 from counterpoint.tables import Tables
+from counterpoint.text import item_texts
 from counterpoint.user_snapshot import UserSnapshot
 
 USERS, ITEMS = 40, 30
+UNTIL = datetime(2030, 1, 1, tzinfo=UTC)
 CONFIG = ExportConfig(max_k=12, parity_users=25)
 
 
@@ -50,6 +54,8 @@ def some_tables() -> Tables:
         {
             columns.ITEM: [f"品 {item}" for item in range(ITEMS)],
             columns.TITLE: [f"title {'even' if item % 2 == 0 else 'odd'}" for item in range(ITEMS)],
+            columns.ATTRIBUTES: [[f"half={2 * item // ITEMS}"] for item in range(ITEMS)],
+            columns.AVAILABLE_UNTIL: [UNTIL if item % 3 else None for item in range(ITEMS)],
         }
     )
     users = pl.DataFrame(
@@ -129,11 +135,66 @@ def test_everything_a_version_needs_is_written(
     assert contract["history_length"] == recommender.settings.history_length
     items = pl.read_parquet(folder / "items.parquet")
     assert items[columns.ITEM].to_list() == recommender.item_ids
+    assert items.schema == pl.Schema(
+        {name: columns.ITEMS[name] for name in columns.ITEMS if name != columns.TEXT}
+    )
+    assert items[columns.AVAILABLE_FROM].null_count() == ITEMS
+    until = dict(zip(items[columns.ITEM], items[columns.AVAILABLE_UNTIL], strict=True))
+    assert until == {f"品 {item}": UNTIL if item % 3 else None for item in range(ITEMS)}
+    vectors = np.load(folder / "vectors.npy", allow_pickle=False)
+    assert vectors.shape == (ITEMS, 8) and vectors.dtype == np.float32
     assert result.parity_users == CONFIG.parity_users
     assert result.stored_users == USERS
     assert result.score_difference <= CONFIG.tolerance
     assert result.encoder_difference is not None
     assert result.encoder_difference <= CONFIG.tolerance
+
+
+def test_a_caller_scores_an_item_added_later_from_what_is_exported(
+    exported: tuple[Path, export.ExportResult], trained: dict[str, Path]
+) -> None:
+    """With the served encoder, the contract and the taste alone, as ``Recommender.extend`` does."""
+    folder, _ = exported
+    contract = json.loads((folder / "contract.json").read_text("utf-8"))
+    assert contract["format"] == 3 and contract["item_attributes"] == {}
+    new = pl.DataFrame(
+        {
+            columns.ITEM: ["both", "text", "tokens", "nothing"],
+            columns.TITLE: ["title odd", "title even odd", None, None],
+            columns.ATTRIBUTES: [["half=1", "other=x"], None, ["half=0"], ["other=x"]],
+        }
+    )
+    recommender = Recommender.load(trained["model"])
+    larger = recommender.extend(new)
+    tokenizer = Tokenizer.from_file(str(folder / "item_encoder" / "tokenizer.json"))
+    encoder = ort.InferenceSession(str(folder / "item_encoder" / "model.onnx"))
+    inputs = recommender.inputs(export._users(trained["features"], recommender))
+    none = np.zeros((USERS, 1), np.int64)
+    graph = ort.InferenceSession(str(folder / "recommender.onnx"))
+    feed = vars(inputs) | {"exclude": none, "allow": none, "k": none + 3}
+    (taste,) = graph.run(["taste"], feed)
+    expected = larger.score(export._users(trained["features"], recommender))[:, ITEMS:]
+    width, vocabulary = contract["text_width"], contract["item_vocabulary"]
+    texts = item_texts(tables.conform(new, columns.ITEMS, table="items"))
+    for place, tokens in enumerate(new[columns.ATTRIBUTES].to_list()):
+        phi = np.zeros(width + len(vocabulary))
+        if texts[place]:
+            tokenized = tokenizer.encode(texts[place])
+            phi[:width] = encoder.run(
+                None,
+                {
+                    "input_ids": [tokenized.ids],
+                    "attention_mask": [tokenized.attention_mask],
+                },
+            )[0][0]
+        owned = [vocabulary.index(token) for token in tokens or () if token in vocabulary]
+        if owned:
+            phi[[width + i for i in owned]] = np.sqrt(contract["attribute_weight"] / len(owned))
+        found = taste[:, :-2] @ phi + taste[:, -2] if phi.any() else taste[:, -1]
+        # Ties of cold items are the only difference.
+        np.testing.assert_allclose(found - expected[:, place], TIE / 2, atol=TIE / 2 + 1e-4)
+        tie = float(larger.module.cold.tie[ITEMS + place])
+        np.testing.assert_allclose(found - tie, expected[:, place], atol=1e-4)
 
 
 def test_graph_and_contract_name_the_same_tensors(
@@ -219,10 +280,11 @@ def test_a_graph_that_answers_otherwise_is_refused(
 
 def test_ties_may_change_places_but_nothing_else_may() -> None:
     scores = np.array([[0.0, 5.0, 3.0, 3.0, 1.0]], np.float32)
-    ours = onnx_parity._Answers(np.array([[1, 2, 3]]), np.array([[5, 3, 3]], np.float32))
+    none = np.zeros((1, 0), np.float32)
+    ours = onnx_parity._Answers(np.array([[1, 2, 3]]), np.array([[5, 3, 3]], np.float32), none)
 
     def gap(items: list[int], values: list[float]) -> float:
-        theirs = onnx_parity._Answers(np.array([items]), np.array([values], np.float32))
+        theirs = onnx_parity._Answers(np.array([items]), np.array([values], np.float32), none)
         return float(onnx_parity._gaps(ours, theirs, scores)[0].max())
 
     assert gap([1, 2, 3], [5, 3, 3]) == 0
