@@ -1,4 +1,4 @@
-"""Adds items to the store of live items with what the loaded versions need to score them.
+"""Adds items to the store of live items with what the served version needs to score them.
 
 Runs inside Triton: standard library and numpy.
 """
@@ -17,7 +17,7 @@ from serving.engine.text_encoder import TextEncoder
 
 @dataclass(frozen=True)
 class ItemModel:
-    """What one loaded version makes of an item.
+    """What a version makes of an item.
 
     Attributes:
         version: Name in the registry.
@@ -57,7 +57,7 @@ class ItemModel:
 
 def put(
     store: LiveStore,
-    models: Sequence[ItemModel],
+    model: ItemModel,
     given: Sequence[Mapping[str, Any]],
     *,
     replace: bool,
@@ -66,7 +66,7 @@ def put(
 
     Args:
         store: Where to.
-        models: The loaded versions, the champion first; it decides what exists and is known.
+        model: The served version: decides what exists and is known.
         given: Raw items.
         replace: Overwrite items that exist.
 
@@ -77,11 +77,10 @@ def put(
         FaultyItem: Names the field, and the row where there are several.
         UnusableStore: The store cannot be written.
     """
-    champion = models[0]
     items = []
     for row, raw in enumerate(given):
         try:
-            items.append(parse(raw, spec=champion.spec))
+            items.append(parse(raw, spec=model.spec))
         except FaultyItem as error:
             raise _in_row(error, row, len(given)) from None
     ids = [item.item_id for item in items]
@@ -89,20 +88,18 @@ def put(
     if twice is not None:
         double = FaultyItem(f"item_id: {ids[twice]!r} is given twice in one request.")
         raise _in_row(double, twice, len(given))
-    done = store.put(
-        items, _vectors(models, items), replace=replace, known=champion.ids.__contains__
-    )
-    return [{"action": what, **shown(row), **_known(champion, row.item)} for what, row in done]
+    done = store.put(items, _vectors(model, items), replace=replace, known=model.ids.__contains__)
+    return [{"action": what, **shown(row), **_known(model, row.item)} for what, row in done]
 
 
 def remove(
-    store: LiveStore, models: Sequence[ItemModel], given: Sequence[Mapping[str, Any]]
+    store: LiveStore, model: ItemModel, given: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Hide items at once.
 
     Args:
         store: Where to.
-        models: The loaded versions.
+        model: The served version.
         given: Objects with ``item_id``.
 
     Raises:
@@ -114,7 +111,7 @@ def remove(
         try:
             ids.append(_id(raw))
             stored = store.get(ids[-1])
-            if stored is None and not any(ids[-1] in model.ids for model in models):
+            if stored is None and ids[-1] not in model.ids:
                 raise FaultyItem(
                     f"item_id: {ids[-1]!r} is neither in the catalogue nor among the live items."
                 )
@@ -123,19 +120,19 @@ def remove(
     return [{"action": "removed", **shown(row)} for row in store.remove(ids)]
 
 
-def get(store: LiveStore, models: Sequence[ItemModel], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell what is known of an item: its row of the store if any, and who has it in the graph.
+def get(store: LiveStore, model: ItemModel, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell what is known of an item: its row of the store if any, and whether the graph has it.
 
     Raises:
         FaultyItem: The id is malformed, or nobody knows it.
     """
     name = _id(given)
     stored = store.get(name)
-    versions = [model.version for model in models if name in model.ids]
-    if stored is None and not versions:
+    in_graph = name in model.ids
+    if stored is None and not in_graph:
         raise FaultyItem(f"item_id: {name!r} is neither in the catalogue nor among the live items.")
     row = shown(stored) if stored else {"item_id": name}
-    return {"live": stored is not None, "in_graph_of": versions, **row}
+    return {"live": stored is not None, "in_graph": in_graph, **row}
 
 
 def shown(row: StoredItem) -> dict[str, Any]:
@@ -147,31 +144,20 @@ def shown(row: StoredItem) -> dict[str, Any]:
     }
 
 
-def _vectors(models: Sequence[ItemModel], items: Sequence[LiveItem]) -> list[Vector]:
-    """Encode the items for every loaded version, each distinct encoder and text once."""
-    vectors: dict[tuple[str, str, str], Vector] = {}
-    for model in models:
-        encoder = model.encoder
-        if encoder is None:
-            continue
-        texts: dict[tuple[str, str, str], str] = {}
-        for item in items:
-            text = _text_or_nothing(model, item)
-            key = (encoder.sha256, item.item_id, hashlib.sha256(text.encode()).hexdigest())
-            if text and key not in vectors and item.item_id not in model.ids:
-                texts[key] = text
-        if texts:
-            found = encoder.encode(list(texts.values())).astype("<f4")
-            vectors |= {k: Vector(*k, v.tobytes()) for k, v in zip(texts, found, strict=True)}
-    return list(vectors.values())
-
-
-def _text_or_nothing(model: ItemModel, item: LiveItem) -> str:
-    try:
-        return model.text(item)
-    except ValueError:
-        # Only the champion decides what is refused; that version encodes it without attributes.
-        return item_text(item.title, (), item.text)
+def _vectors(model: ItemModel, items: Sequence[LiveItem]) -> list[Vector]:
+    """Encode the items; other versions encode them by themselves (engine/live_items.py)."""
+    encoder = model.encoder
+    if encoder is None:
+        return []
+    texts = {item.item_id: model.text(item) for item in items if item.item_id not in model.ids}
+    texts = {item: text for item, text in texts.items() if text}
+    if not texts:
+        return []
+    found = encoder.encode(list(texts.values())).astype("<f4")
+    return [
+        Vector(encoder.sha256, item, hashlib.sha256(text.encode()).hexdigest(), v.tobytes())
+        for (item, text), v in zip(texts.items(), found, strict=True)
+    ]
 
 
 def _known(model: ItemModel, item: LiveItem) -> dict[str, Any]:

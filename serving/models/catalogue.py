@@ -39,7 +39,7 @@ class Runtime:
         contract = json.loads((folder / "contract.json").read_text("utf-8"))
         ids = json.loads((folder / "items.json").read_text("utf-8"))["item_id"]
         encoder = text_encoder.find(folder)
-        self._models = [ItemModel.of(options["version"], contract, frozenset(ids), encoder)]
+        self._model = ItemModel.of(options["version"], contract, frozenset(ids), encoder)
         self._path = options.get("live_items", "")
         self._store = LiveStore(Path(self._path)) if self._path else None
 
@@ -70,11 +70,11 @@ class Runtime:
         given = [_json(row[0]) for row in text_rows(request, "item", drop_empty=False)]
         if action in ("add", "replace"):
             replace = action == "replace"
-            done = item_writer.put(store, self._models, given, replace=replace)
+            done = item_writer.put(store, self._model, given, replace=replace)
         elif action == "remove":
-            done = item_writer.remove(store, self._models, given)
+            done = item_writer.remove(store, self._model, given)
         elif action == "get":
-            done = [item_writer.get(store, self._models, row) for row in given]
+            done = [item_writer.get(store, self._model, row) for row in given]
         else:
             done = [_list(store, row) for row in given]
         spent = round((time.perf_counter() - started) * 1e3, 3)

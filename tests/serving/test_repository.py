@@ -125,7 +125,11 @@ def test_a_version_without_text_has_no_encoder(folders: dict[str, Path], tmp_pat
     shutil.copytree(folders["onnx"], version / "onnx")
     shutil.rmtree(version / "onnx" / "item_encoder")
     repository.write(version, tmp_path / "models", form="local", number=1, options={})
-    assert {p.name for p in (tmp_path / "models").iterdir()} == {"recommend", "recommender"}
+    assert {p.name for p in (tmp_path / "models").iterdir()} == {
+        "catalogue",
+        "recommend",
+        "recommender",
+    }
 
 
 def test_a_missing_file_is_named_and_the_old_repository_stays(
