@@ -19,6 +19,8 @@ from counterpoint.towers import UserTower
 REASONS = 3
 POSITIVE_KIND = 1
 OTHER_KIND = 2
+REPEATABLE = 2
+"""Added to the kind of an event whose item may be recommended again."""
 
 
 class TowerScorer(nn.Module):
@@ -130,8 +132,8 @@ class RecommenderModule(nn.Module):
         # Items added after training are excluded and shown, but the scorers never met them.
         known = (history > 0) & (history <= n_scored)
         items = torch.where(known, history - 1, 0)
-        positive = known & (kind == POSITIVE_KIND)
-        other = known & (kind == OTHER_KIND)
+        positive = known & ((kind == POSITIVE_KIND) | (kind == POSITIVE_KIND + REPEATABLE))
+        other = known & ((kind == OTHER_KIND) | (kind == OTHER_KIND + REPEATABLE))
         counted = positive & ~repeated_later(history, positive)
 
         seen = _marked(torch.where(known, history, 0), n_scored)
@@ -195,9 +197,10 @@ class RecommenderModule(nn.Module):
         Args:
             history: (B, L) int64 one-based items, oldest first, 0 = padding on the right.
             history_age: (B, L) float32 number of the user's positives later than the event.
-            history_kind: (B, L) int64: 0 padding, 1 positive, 2 not positive.
+            history_kind: (B, L) int64: 0 padding, 1 positive, 2 not positive; 3 and 4 likewise, and
+                the item may be recommended again.
             profile: (B, P) float32 multi-hot of the profile vocabulary.
-            exclude: (B, X) int64 one-based items, 0 = padding; the history is always excluded too.
+            exclude: (B, X) int64 one-based items, 0 = padding; so is the history of kinds 1 and 2.
             allow: (B, A) int64 one-based items, 0 = padding; where a row has any, no other item is
                 recommended, and of these none that is excluded.
             k: (B, 1) int64; the greatest of the batch is used, up to ``max_k``.
@@ -216,7 +219,8 @@ class RecommenderModule(nn.Module):
         taste = self.cold.taste(parts.fused, parts.evidence)
         scores = parts.fused if self.cold.all_warm else self.cold.extend(parts.fused, taste)
         wanted = k.max().clamp(max=min(self.max_k, self.n_items))
-        score, item = _best(scores, torch.cat([history, exclude], dim=1), allow, wanted)
+        once = torch.where(kind > REPEATABLE, 0, history)
+        score, item = _best(scores, torch.cat([once, exclude], dim=1), allow, wanted)
         valid = item > 0
         reason = self.reasons(parts, (item - 1).clamp(min=0), valid)
         return item, torch.where(valid, score, 0.0), reason, taste

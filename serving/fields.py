@@ -1,6 +1,6 @@
 """Reading and checking request tensors. Runs inside Triton: standard library and numpy only."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,34 @@ from serving.spec import Arrays, InvalidInput
 
 MAX_LIST = 10_000
 """Longest list a request may carry; a longer one is a mistake and would slow everybody down."""
+
+
+def rows_of(request: Arrays, *, but: Collection[str] = ()) -> int:
+    """Return the number of rows that all tensors have.
+
+    Args:
+        request: The tensors.
+        but: Names of tensors that may have another number.
+
+    Raises:
+        InvalidInput: There is no tensor, no row, or tensors differ.
+    """
+    size = None
+    for name, tensor in request.items():
+        if tensor.ndim == 0 or name in but:
+            continue
+        if size is not None and len(tensor) != size:
+            raise InvalidInput(
+                f"{name}: {len(tensor)} rows do not match the {size} of the other tensors."
+            )
+        size = len(tensor)
+    if not size:
+        size = max((len(t) for t in request.values() if t.ndim), default=0)
+    if not size:
+        raise InvalidInput(
+            f"{next(iter(request), 'k')}: the request has no row; send tensors of at least one row."
+        )
+    return size
 
 
 def text(value: bytes | str, field: str) -> str:
@@ -37,7 +65,7 @@ def text_rows(request: Arrays, field: str, *, drop_empty: bool = True) -> list[l
             f"{field}: shape {list(tensor.shape)} is not allowed; send [rows, entries] with at "
             f"most {MAX_LIST} entries."
         )
-    rows = [[text(value, field) for value in row] for row in tensor]
+    rows = [[text(value, field) for value in row] for row in tensor.tolist()]
     return [[value for value in row if value] for row in rows] if drop_empty else rows
 
 

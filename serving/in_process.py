@@ -35,8 +35,10 @@ class InProcess:
         runtime: Runtime = plugins.load(MODELS, model).Runtime(folder, self._options, call)
         return runtime
 
-    def call(self, model: str, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
-        """Run one request and return the named outputs.
+    def call(
+        self, model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None
+    ) -> Arrays:
+        """Run one request and return the named outputs; there is only one version of a model.
 
         Raises:
             InvalidInput: The request is wrong.

@@ -1,55 +1,61 @@
-"""A request of `recommend` as checked values (inside Triton: standard library and numpy only)."""
+"""A request of `recommend` as checked values (inside Triton: standard library and numpy only).
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+What is checked here holds for every version; what a version's catalogue decides (which ids are
+known, how long a list may be) is checked by the version that answers (engine/version.py).
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from counterpoint.attributes import Spec, normalise
-from serving.fields import like, text_rows
+from serving.engine.rule_set import RuleBook, RuleSet
+from serving.fields import like, rows_of, text, text_rows
 from serving.spec import Arrays, InvalidInput
 
 DEFAULT_K = 10
+MAX_TRACE_ID = 64
+
+
+@dataclass(slots=True)
+class Query:
+    """One row of a request.
+
+    Attributes:
+        user_id: Empty: nobody known.
+        history: Item ids, oldest first.
+        liked: Whether each entry of the history was liked.
+        attributes: ``name=value``, as sent.
+        allow: Item ids that alone may be recommended; empty: all.
+        exclude: Item ids to leave out.
+        k: Length of the list.
+        rules: What filters and re-ranks.
+        trace_id: Names the question.
+    """
+
+    k: int
+    rules: RuleSet
+    trace_id: str
+    user_id: str = ""
+    history: Sequence[str] = ()
+    liked: Sequence[bool] = ()
+    attributes: Sequence[str] = ()
+    allow: Sequence[str] = ()
+    exclude: Sequence[str] = ()
 
 
 @dataclass
-class Query:
-    """One row of a request; ``events`` are (item index, liked), oldest first."""
-
-    user_id: str
-    events: list[tuple[int, bool]]
-    attributes: list[str]
-    exclude: list[int]
-    k: int
-    unknown_items: list[str]
-    unknown_attributes: list[str]
-    source: str = "start_page"
-    degraded: bool = False
-
-
 class QueryReader:
     """Turns request tensors into queries.
 
-    Args:
-        index: item id -> one-based catalogue index.
-        profile: Tokens of the model's profile vocabulary.
-        attributes: How raw values become tokens (contract.json).
-        max_k: Longest list the graph returns.
+    Attributes:
+        rules: Reads rules, and knows the defaults.
     """
 
-    def __init__(
-        self,
-        index: Mapping[str, int],
-        *,
-        profile: Mapping[str, int],
-        attributes: Spec,
-        max_k: int,
-    ) -> None:
-        self._index = index
-        self._profile = profile
-        self._attributes = attributes
-        self._max_k = max_k
+    rules: RuleBook = field(default_factory=RuleBook)
 
     def read(self, request: Arrays) -> list[Query]:
         """Return one query per row.
@@ -57,57 +63,86 @@ class QueryReader:
         Raises:
             InvalidInput: Names the field, its value and what is allowed.
         """
-        size = len(next(iter(request.values())))
-        empty = np.empty((size, 0), dtype=object)
-        given = {**dict.fromkeys(("user_id", "history", "attributes", "exclude"), empty), **request}
-        users = text_rows(given, "user_id")
-        histories = text_rows(given, "history", drop_empty=False)
-        shape = given["history"].shape
-        stamps = like(request, "history_timestamp", "history", np.zeros(shape, np.int64))
-        liked = like(request, "history_positive", "history", np.ones(shape, bool))
-        attributes = text_rows(given, "attributes")
-        excluded = text_rows(given, "exclude")
-        ks = like(request, "k", "the rows", np.full((size, 1), DEFAULT_K, np.int32))[:, 0]
-        queries = []
-        for row in range(size):
-            k = int(ks[row])
-            if not 1 <= k <= self._max_k:
-                raise InvalidInput(f"k: {k} is out of range; allowed are 1 to {self._max_k}.")
-            order = _chronological(stamps[row], [bool(item) for item in histories[row]])
-            past = [(histories[row][i], bool(liked[row][i])) for i in order]
-            unknown = [item for item, _ in past if item not in self._index]
-            unknown += [item for item in excluded[row] if item not in self._index]
-            profile, strange = self._tokens(attributes[row])
-            queries.append(
-                Query(
-                    user_id=users[row][0] if users[row] else "",
-                    events=[(self._index[i], flag) for i, flag in past if i in self._index],
-                    attributes=profile,
-                    exclude=[self._index[i] for i in excluded[row] if i in self._index],
-                    k=k,
-                    unknown_items=list(dict.fromkeys(unknown)),
-                    unknown_attributes=strange,
-                )
+        size = rows_of(request, but={"rules"})
+        ks = like(request, "k", "the rows", np.full((size, 1), DEFAULT_K, np.int32))
+        rules = self._rules(request, size)
+        columns: dict[str, Sequence[Any]] = {}
+        if "user_id" in request:
+            columns["user_id"] = [row[0] if row else "" for row in text_rows(request, "user_id")]
+        for name in ("attributes", "allow", "exclude"):
+            if name in request:
+                columns[name] = text_rows(request, name)
+        columns |= _histories(request)
+        ids = _trace_ids(request, size)
+        names = list(columns)
+        values = zip(*columns.values(), strict=True) if columns else [()] * size
+        return [
+            Query(k=k, rules=rule, trace_id=trace, **dict(zip(names, row, strict=True)))
+            for k, rule, trace, row in zip(ks[:, 0].tolist(), rules, ids, values, strict=True)
+        ]
+
+    def _rules(self, request: Arrays, size: int) -> list[RuleSet]:
+        given = request.get("rules")
+        if given is None or not given.size:
+            return [self.rules.default] * size
+        if given.shape not in ((size, 1), (1, 1)):
+            raise InvalidInput(
+                f"rules: shape {list(given.shape)} is not allowed; send one JSON object per row "
+                f"{[size, 1]}, or one for all of them [1, 1]."
             )
-        return queries
-
-    def _tokens(self, attributes: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Return the tokens the model knows and those it does not."""
-        try:
-            found = normalise(attributes, self._attributes)
-        except ValueError as error:
-            raise InvalidInput(f"attributes: {error} Send for example age=31.") from None
-        known = [token for token in found if token in self._profile]
-        return known, [token for token in found if token not in self._profile]
+        read = [
+            self.rules.read(raw if isinstance(raw, bytes) else raw.encode()) for raw in given[:, 0]
+        ]
+        return read if len(read) == size else read * size
 
 
-def _chronological(stamps: npt.NDArray[np.generic], real: Sequence[bool]) -> list[int]:
-    """Return the positions of the real entries, oldest first; equal times keep their order."""
-    positions = [i for i, is_real in enumerate(real) if is_real]
-    times = [int(stamps[i]) for i in positions]
-    if any(time < 0 for time in times) or (any(times) and not all(times)):
+def _histories(request: Arrays) -> dict[str, Sequence[Any]]:
+    empty = np.empty((rows_of(request, but={"rules"}), 0), dtype=object)
+    given = request.get("history", empty)
+    shape = given.shape
+    stamps = like(request, "history_timestamp", "history", np.zeros(shape, np.int64))
+    liked = like(request, "history_positive", "history", np.ones(shape, bool))
+    if not given.size:
+        return {}
+    histories, flags = [], []
+    timed = stamps.any()
+    rows = text_rows(request, "history", drop_empty=False)
+    for items, row_stamps, row_liked in zip(rows, stamps, liked, strict=True):
+        order: Sequence[int] = [place for place, item in enumerate(items) if item]
+        if timed:
+            order = _chronological(row_stamps, order)
+        histories.append([items[place] for place in order])
+        flags.append(row_liked[order].tolist() if len(order) else [])
+    return {"history": histories, "liked": flags}
+
+
+def _chronological(stamps: npt.NDArray[np.generic], real: Sequence[int]) -> list[int]:
+    """Return the places of the real entries, oldest first; equal times keep their order."""
+    times = {place: int(stamps[place]) for place in real}
+    if any(time < 0 for time in times.values()) or (
+        any(times.values()) and not all(times.values())
+    ):
         raise InvalidInput(
-            f"history_timestamp: {times} mixes known and unknown times; send microseconds since "
-            f"1970-01-01 for every entry of history, or 0 for all of them."
+            f"history_timestamp: {[*times.values()][:20]} mixes known and unknown times; send "
+            f"microseconds since 1970-01-01 for every entry of history, or 0 for all of them."
         )
-    return sorted(positions, key=lambda i: int(stamps[i]))
+    return sorted(real, key=lambda place: times[place])
+
+
+def _trace_ids(request: Arrays, size: int) -> list[str]:
+    """Return the ids of the questions; one that is not given is drawn."""
+    given = request.get("trace_id")
+    if given is None or not given.size:
+        noise = os.urandom(16 * size).hex()
+        return [noise[start : start + 32] for start in range(0, 32 * size, 32)]
+    like(request, "trace_id", "the rows", np.empty((size, 1), dtype=object))
+    found = []
+    for value in given[:, 0]:
+        name = text(value, "trace_id") or os.urandom(16).hex()
+        if len(name) > MAX_TRACE_ID or not name.isprintable():
+            raise InvalidInput(
+                f"trace_id: {name[:MAX_TRACE_ID]!a} is not allowed; allowed are up to "
+                f"{MAX_TRACE_ID} printable characters."
+            )
+        found.append(name)
+    return found

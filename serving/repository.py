@@ -5,7 +5,6 @@ graphs inside it on onnxruntime. Cluster: the ONNX graphs run on Triton's own on
 the fronts stay in Python. Names, tensors, dtypes and batching are the same in both.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from counterpoint import artifacts, columns, plugins
 from counterpoint.atomic import replaced_folder
 from counterpoint.errors import DataError
 from counterpoint.tables import read_json
+from serving.engine import item_table
 from serving.spec import BYTES, ModelSpec, Tensor
 
 Form = Literal["local", "cluster"]
@@ -30,28 +30,28 @@ MODELS = "serving.models"
 
 RUNTIME_FILES = (
     "counterpoint/__init__.py",
+    "counterpoint/artifacts.py",
     "counterpoint/attributes.py",
     "counterpoint/errors.py",
     "counterpoint/item_features.py",
     "counterpoint/item_text.py",
     "counterpoint/live_items.py",
     "counterpoint/live_store.py",
+    "counterpoint/plugins.py",
     "counterpoint/user_snapshot.py",
     "serving/__init__.py",
-    "serving/engine/__init__.py",
-    "serving/engine/item_writer.py",
-    "serving/engine/live_items.py",
-    "serving/engine/live_view.py",
-    "serving/engine/text_encoder.py",
+    "serving/engine/*.py",
     "serving/feature_server.py",
     "serving/fields.py",
     "serving/known_users.py",
     "serving/models/__init__.py",
     "serving/onnx_session.py",
     "serving/query.py",
+    "serving/rules/*.py",
     "serving/spec.py",
 )
-"""What the runtime parts import; copied into each Python model beside its own file."""
+"""What the runtime parts import (files or patterns); copied into each Python model beside its own
+file."""
 
 _SHELL_SAFE = re.compile(r"[\w./+-]+", re.ASCII)
 
@@ -90,6 +90,7 @@ def write(
     """
     models = specs(version)
     wanted = {source for spec in models.values() for _, source in spec.files}
+    wanted |= {source for spec in models.values() for _, source in spec.graphs}
     wanted |= {spec.onnx for spec in models.values() if spec.onnx}
     missing = sorted(source for source in wanted if not (version / source).is_file())
     if missing:
@@ -103,13 +104,14 @@ def write(
             f"Version folder {version} has a contract of format {contract.get('format', 'none')}; "
             f"this release serves format {artifacts.CONTRACT_FORMAT}. Export the model again."
         )
+    graph = {"number": str(number), "graph": "bls" if form == "cluster" else "in_process"}
     with replaced_folder(repository) as target:
         for name, spec in models.items():
             native = form == "cluster" and spec.onnx is not None
             folder = target / name / str(number)
             folder.mkdir(parents=True)
             config = model_config(
-                spec, contract, native=native, options=options, environment=environment
+                spec, contract, native=native, options={**graph, **options}, environment=environment
             )
             text = text_format.MessageToString(config)
             (target / name / "config.pbtxt").write_text(text, "utf-8")
@@ -117,9 +119,22 @@ def write(
                 shutil.copyfile(version / spec.onnx, folder / "model.onnx")
             if not native:
                 _copy_runtime(name, folder)
-            present = [pair for pair in spec.optional_files if (version / pair[1]).is_file()]
-            for file, source in (*spec.files, *present):
-                _copy(version / source, folder / file)
+            write_files(spec, version, folder, form=form)
+
+
+def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> None:
+    """Write what a model reads of a version.
+
+    Args:
+        spec: The model.
+        version: Version folder of the registry.
+        folder: Folder to write to; exists.
+        form: In the cluster form, fronts have no graphs of their own.
+    """
+    present = [pair for pair in spec.optional_files if (version / pair[1]).is_file()]
+    for file, source in (*spec.files, *present, *(spec.graphs if form == "local" else ())):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        _copy(version / source, folder / file)
 
 
 def model_config(
@@ -191,21 +206,30 @@ def dims(tensor: Tensor, contract: Mapping[str, Any]) -> list[int]:
 
 def _copy_runtime(name: str, folder: Path) -> None:
     roots = {"serving": Path(serving.__path__[0]), "counterpoint": Path(counterpoint.__path__[0])}
-    for file in (*RUNTIME_FILES, f"serving/models/{name}.py"):
-        package, _, rest = file.partition("/")
-        target = folder / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(roots[package] / rest, target)
+    for pattern in (*RUNTIME_FILES, f"serving/models/{name}.py"):
+        package, _, rest = pattern.partition("/")
+        for file in roots[package].glob(rest):
+            target = folder / package / file.relative_to(roots[package])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
     shutil.copyfile(roots["serving"] / "backend" / "model.py", folder / "model.py")
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file; the item table becomes JSON, because Triton's environment reads no Parquet."""
-    if source.suffix == ".parquet" and target.suffix == ".json":
-        items = pl.read_parquet(source, columns=[columns.ITEM, columns.TITLE])
-        titles = items[columns.TITLE].fill_null(items[columns.ITEM])
-        rows = {columns.ITEM: items[columns.ITEM].to_list(), columns.TITLE: titles.to_list()}
-        target.write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
-    else:
-        target.parent.mkdir(exist_ok=True)
+    """Copy a file; the item table is rewritten, because Triton's environment reads no Parquet."""
+    if source.suffix != ".parquet":
         shutil.copyfile(source, target)
+        return
+    items = pl.read_parquet(source)
+    window = {
+        name: items[name].dt.epoch("us").to_list()
+        for name in (columns.AVAILABLE_FROM, columns.AVAILABLE_UNTIL)
+        if name in items.columns and items[name].dtype.is_temporal()
+    }
+    table = item_table.table(
+        items[columns.ITEM].to_list(),
+        titles=items[columns.TITLE].to_list(),
+        attributes=items[columns.ATTRIBUTES].to_list(),
+        **window,
+    )
+    item_table.write(target, table)

@@ -53,6 +53,8 @@ class ModelSpec:
         onnx: Path of the ONNX graph inside the version folder; none: a Python front.
         files: Further files of the model: name in the repository -> path in the version folder.
         optional_files: Files that a version may lack.
+        graphs: ONNX graphs that a front runs itself in the local form, as ``files``; in the cluster
+            form it asks the models that run them.
         requires: Folder or file without which the version does not have this model; none: always.
         ragged: Requests of different shapes may share an execution (the front pads them itself).
     """
@@ -65,6 +67,7 @@ class ModelSpec:
     onnx: str | None = None
     files: tuple[tuple[str, str], ...] = ()
     optional_files: tuple[tuple[str, str], ...] = ()
+    graphs: tuple[tuple[str, str], ...] = ()
     requires: str | None = None
     ragged: bool = False
 
@@ -74,10 +77,19 @@ Arrays = Mapping[str, Any]
 
 
 class Call(Protocol):
-    """Runs another served model of the same repository version (BLS inside Triton)."""
+    """Runs another served model (BLS inside Triton)."""
 
-    def __call__(self, model: str, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
-        """Return the named outputs."""
+    def __call__(
+        self, model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None
+    ) -> Arrays:
+        """Return the named outputs.
+
+        Args:
+            model: Name of the model.
+            inputs: Its input tensors.
+            outputs: Names of the outputs.
+            number: Triton's number of the version; none: that of the caller.
+        """
         ...
 
 

@@ -48,11 +48,18 @@ class TritonPythonModel:
         tensors = {n: pb_utils.get_input_tensor_by_name(request, n) for n in self._inputs}
         return {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
 
-    def _call(self, model: str, inputs: dict[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+    def _call(
+        self,
+        model: str,
+        inputs: dict[str, Any],
+        outputs: Sequence[str],
+        *,
+        number: int | None = None,
+    ) -> dict[str, Any]:
         """Ask another model of the same version, so that a reload never mixes two versions."""
         response = pb_utils.InferenceRequest(
             model_name=model,
-            model_version=self._version,
+            model_version=self._version if number is None else number,
             requested_output_names=list(outputs),
             inputs=[pb_utils.Tensor(name, value) for name, value in inputs.items()],
         ).exec()

@@ -2,7 +2,7 @@
 
     live = LiveItems(store, contract, index, encoder)   # background thread: encodes what is missing
     view = live.refresh()                                # every request: microseconds if unchanged
-    scores = view.scores(taste)                          # (B, M)
+    catalogue = exported.extended(view)                  # serving/engine/catalogue.py
 
 An item that the version does not know is scored from its features and the row's ``taste``. One that
 it knows is only overridden or hidden: nothing is ever shown twice. A vector that is missing under
@@ -13,7 +13,7 @@ Runs inside Triton: standard library and numpy.
 import hashlib
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from counterpoint.item_features import item_features
 from counterpoint.item_text import item_text
 from counterpoint.live_items import LiveItem
 from counterpoint.live_store import LiveStore, StoredItem, UnusableStore, Vector
+from serving.engine import text_encoder
 from serving.engine.live_view import LiveRow, LiveView, Override, build
 from serving.engine.text_encoder import TextEncoder
 
@@ -34,6 +35,25 @@ ENCODED_AT_ONCE = 256
 
 Key = tuple[str, str]
 """Item id and hash of its text."""
+
+
+def follow(
+    folder: Path, options: Mapping[str, str]
+) -> Callable[[Mapping[str, Any], Mapping[str, int]], Callable[[], LiveView]] | None:
+    """Return what opens the live items for a version, given its contract and index.
+
+    Args:
+        folder: Files of the version.
+        options: ``live_items``, the file of the store; none: the catalogue never changes.
+    """
+    path = options.get("live_items", "")
+    if not path:
+        return None
+
+    def start(contract: Mapping[str, Any], index: Mapping[str, int]) -> Callable[[], LiveView]:
+        return LiveItems(Path(path), contract, index, text_encoder.find(folder)).refresh
+
+    return start
 
 
 class LiveItems:
@@ -130,7 +150,7 @@ class LiveItems:
         self._revision = 0
         self._rows: dict[str, LiveRow] = {}
         self._pending: dict[str, StoredItem] = {}
-        self._hidden: dict[str, int] = {}
+        self._hidden: set[int] = set()
         self._overrides: dict[int, Override] = {}
         self._view: LiveView = self._build()
         return store
@@ -140,7 +160,6 @@ class LiveItems:
             self._rows,
             self._hidden,
             self._overrides,
-            n_graph=len(self._index),
             width=self._width + len(self._vocabulary),
         )
 
@@ -156,7 +175,8 @@ class LiveItems:
             place = self._index.get(name)
             self._forget(name, place)
             if row.removed_at is not None:
-                self._hidden[name] = place or 0
+                if place is not None:
+                    self._hidden.add(place)
                 continue
             tokens = self._tokens(row.item)
             if place is not None:
@@ -176,8 +196,8 @@ class LiveItems:
 
     def _forget(self, item: str, place: int | None) -> None:
         self._rows.pop(item, None)
-        self._hidden.pop(item, None)
         if place is not None:
+            self._hidden.discard(place)
             self._overrides.pop(place, None)
 
     def _tokens(self, item: LiveItem) -> list[str]:

@@ -18,6 +18,9 @@ BATCH = 32
 
 FILES = ("model.onnx", "tokenizer.json")
 
+SERVED = tuple((f"item_encoder/{name}", f"onnx/item_encoder/{name}") for name in FILES)
+"""``optional_files`` of the models that encode items themselves."""
+
 
 class TextEncoder:
     """Loads its graph when the first text comes, so that holding one costs nothing.
@@ -83,7 +86,7 @@ class TextEncoder:
             return self._loaded
 
 
-def find(onnx: Path) -> TextEncoder | None:
-    """Return the encoder of an ``onnx/`` folder; none: trained without text."""
-    folder = onnx / "item_encoder"
+def find(model: Path) -> TextEncoder | None:
+    """Return the encoder beside a model; none: the version was trained without text."""
+    folder = model / "item_encoder"
     return TextEncoder(folder) if (folder / "model.onnx").is_file() else None

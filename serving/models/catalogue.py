@@ -8,7 +8,7 @@ from typing import Any
 
 from counterpoint.live_items import FaultyItem
 from counterpoint.live_store import LiveStore, UnusableStore
-from serving.engine import item_writer, text_encoder
+from serving.engine import item_table, item_writer, text_encoder
 from serving.engine.item_writer import ItemModel
 from serving.fields import pad, text_rows
 from serving.spec import BYTES, Arrays, Call, InvalidInput, ModelSpec, Tensor
@@ -25,10 +25,8 @@ SPEC = ModelSpec(
     ),
     outputs=(Tensor("answer", BYTES, (1,), "JSON object: what was done, or the item"),),
     max_batch_size=64,
-    files=(("contract.json", "onnx/contract.json"), ("items.json", "onnx/items.parquet")),
-    optional_files=tuple(
-        (f"item_encoder/{name}", f"onnx/item_encoder/{name}") for name in text_encoder.FILES
-    ),
+    files=(("contract.json", "onnx/contract.json"), ("items.npz", "onnx/items.parquet")),
+    optional_files=text_encoder.SERVED,
 )
 
 
@@ -37,7 +35,7 @@ class Runtime:
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
         contract = json.loads((folder / "contract.json").read_text("utf-8"))
-        ids = json.loads((folder / "items.json").read_text("utf-8"))["item_id"]
+        ids = [item.decode() for item in item_table.read(folder / "items.npz").ids]
         encoder = text_encoder.find(folder)
         self._model = ItemModel.of(options["version"], contract, frozenset(ids), encoder)
         self._path = options.get("live_items", "")

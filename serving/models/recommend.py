@@ -1,20 +1,19 @@
 """The front `recommend`: ids and plain values in, items with titles, scores and reasons out.
 
-It looks known users up, turns ids into indices and attributes into the profile, asks `recommender`
-once for the whole batch, and turns indices back into ids.
+It reads the questions, chooses the version that answers each, and asks every version once for all
+its rows (serving/engine/version.py).
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from counterpoint.user_snapshot import StoredUser
-from serving.fields import pad
-from serving.known_users import KnownUsers
-from serving.query import DEFAULT_K, Query, QueryReader
+from serving.engine import live_items, text_encoder
+from serving.engine.answer import Answer, tensors
+from serving.engine.rule_set import RuleBook
+from serving.engine.version import EngineVersion, Graph
+from serving.engine.versions import Versions
+from serving.query import DEFAULT_K, MAX_TRACE_ID, Query, QueryReader
 from serving.spec import (
     BOOL,
     BYTES,
@@ -28,6 +27,8 @@ from serving.spec import (
     Tensor,
 )
 
+GRAPH_OUTPUTS = ("item", "score", "reason", "taste")
+
 SPEC = ModelSpec(
     name="recommend",
     doc="Recommends items to a known user, a history, attributes, or nobody in particular.",
@@ -39,52 +40,70 @@ SPEC = ModelSpec(
         ),
         Tensor("history_positive", BOOL, (-1,), "Liked? Default: yes", optional=True),
         Tensor("attributes", BYTES, (-1,), "`name=value`; numbers may be raw", optional=True),
+        Tensor("allow", BYTES, (-1,), "Item ids that alone may be shown", optional=True),
         Tensor("exclude", BYTES, (-1,), "Item ids to leave out", optional=True),
+        Tensor("rules", BYTES, (1,), "JSON object of rules, see below", optional=True),
         Tensor("k", INT32, (1,), f"Length of the list, default {DEFAULT_K}", optional=True),
+        Tensor(
+            "trace_id",
+            BYTES,
+            (1,),
+            f"Name of the question, at most {MAX_TRACE_ID} characters; default: drawn",
+            optional=True,
+        ),
     ),
     outputs=(
         Tensor("item_id", BYTES, (-1,), "Best first; empty: no item left"),
         Tensor("title", BYTES, (-1,), "Titles of the items"),
-        Tensor("score", FLOAT32, (-1,), "Scores, descending; comparable within one answer"),
+        Tensor("score", FLOAT32, (-1,), "Scores of the model; descending unless a rule re-ranks"),
         Tensor("reason", BYTES, (-1, 3), "History items that contributed most, or empty"),
         Tensor("source", BYTES, (1,), "known_user, history, attributes or start_page"),
         Tensor("degraded", BOOL, (1,), "The feature server was down: older features were used"),
         Tensor("unknown_item", BYTES, (-1,), "Ids of the request outside the catalogue: dropped"),
         Tensor("unknown_attribute", BYTES, (-1,), "Attributes the model has not seen: dropped"),
         Tensor("model_version", BYTES, (1,), "Version in the registry"),
+        Tensor(
+            "propensity",
+            FLOAT32,
+            (-1,),
+            "Probability of the item at its place given those before; -1: nothing was drawn",
+        ),
+        Tensor("trace_id", BYTES, (1,), "Name of the question"),
+        Tensor("trace", BYTES, (1,), "JSON list: what each rule did"),
     ),
     files=(
         ("contract.json", "onnx/contract.json"),
-        ("items.json", "onnx/items.parquet"),
+        ("items.npz", "onnx/items.parquet"),
+        ("vectors.npy", "onnx/vectors.npy"),
         ("users.sqlite", "onnx/users.sqlite"),
     ),
+    optional_files=text_encoder.SERVED,
+    graphs=(("recommender.onnx", "onnx/recommender.onnx"),),
     ragged=True,
 )
 
 
 class Runtime:
-    """Answers requests from the files beside it."""
+    """Answers requests with the versions it has loaded.
+
+    Args:
+        folder: Files of the version that the repository was written with.
+        options: ``version``; ``number``, Triton's of that version; ``rules``, JSON of the default
+            rules; ``graph``: ``in_process`` runs the graph here, ``bls`` asks the model
+            `recommender` for it; those of serving/known_users.py.
+        call: Asks other models.
+    """
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
-        contract = json.loads((folder / "contract.json").read_text("utf-8"))
-        catalogue = json.loads((folder / "items.json").read_text("utf-8"))
-        self._ids: list[str] = ["", *catalogue["item_id"]]
-        self._titles: list[str] = ["", *catalogue["title"]]
-        self._index = {item: i for i, item in enumerate(self._ids) if item}
-        self._profile = {token: i for i, token in enumerate(contract["profile"])}
-        self._reader = QueryReader(
-            self._index,
-            profile=self._profile,
-            attributes=contract["attributes"].get("user", {}),
-            max_k=int(contract["max_k"]),
-        )
-        self._length = int(contract["history_length"])
-        self._users = KnownUsers(folder, options, self._index)
-        self._version = options["version"]
+        self._options = options
         self._call = call
+        self._reader = QueryReader(RuleBook(json.loads(options.get("rules") or "{}")))
+        self._versions = Versions(
+            folder, options["version"], int(options.get("number", "1")), self._load
+        )
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
-        """Answer all requests with one call of `recommender`."""
+        """Answer all requests; a wrong one fails alone."""
         parsed: list[list[Query] | InvalidInput] = []
         for request in requests:
             try:
@@ -92,95 +111,43 @@ class Runtime:
             except InvalidInput as error:
                 parsed.append(error)
         queries = [q for rows in parsed if not isinstance(rows, InvalidInput) for q in rows]
-        if not queries:
-            return [rows for rows in parsed if isinstance(rows, InvalidInput)]
-        self._add_known(queries)
-        best = self._call("recommender", self._encode(queries), ["item", "score", "reason"])
+        answered = iter(self._answer(queries))
         answers: list[Arrays | InvalidInput] = []
-        start = 0
         for rows in parsed:
             if isinstance(rows, InvalidInput):
                 answers.append(rows)
                 continue
-            part = slice(start, start + len(rows))
-            start = part.stop
-            answers.append(self._decode(rows, {n: value[part] for n, value in best.items()}))
+            found = [next(answered) for _ in rows]
+            good = [answer for answer in found if isinstance(answer, Answer)]
+            wrong = next((answer for answer in found if isinstance(answer, InvalidInput)), None)
+            answers.append(tensors(good) if wrong is None else wrong)
         return answers
 
-    def _add_known(self, queries: Sequence[Query]) -> None:
-        """Put what the store knows before what the request says, and name the answer's source."""
-        wanted = list(dict.fromkeys(q.user_id for q in queries if q.user_id))
-        known, degraded = self._users.get(wanted)
-        for query in queries:
-            stored: StoredUser | None = known.get(query.user_id)
-            query.degraded = query.user_id in degraded
-            if stored is not None:
-                past = zip(stored.items, stored.positive, strict=True)
-                query.events = [*past, *query.events]
-                # An attribute that the request names replaces the stored one.
-                named = {token.partition("=")[0] for token in query.attributes}
-                query.attributes += [
-                    t
-                    for t in stored.attributes
-                    if t in self._profile and t.partition("=")[0] not in named
-                ]
-                query.source = "known_user"
-            elif query.events:
-                query.source = "history"
-            elif query.attributes:
-                query.source = "attributes"
-            # The graph excludes the history it sees; what is older must not come back either.
-            query.exclude += [item for item, _ in query.events[: -self._length]]
-            query.events = query.events[-self._length :]
+    def _answer(self, queries: Sequence[Query]) -> list[Answer | InvalidInput]:
+        """Answer each query with the version that serves it."""
+        served = self._versions.current()
+        groups: dict[EngineVersion, list[int]] = {}
+        for place, query in enumerate(queries):
+            groups.setdefault(served.route(query), []).append(place)
+        answers: dict[int, Answer | InvalidInput] = {}
+        for version, places in groups.items():
+            found = version.answer([queries[place] for place in places])
+            answers.update(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(queries))]
 
-    def _encode(self, queries: Sequence[Query]) -> dict[str, npt.NDArray[np.generic]]:
-        size = len(queries)
-        length = max(1, max(len(q.events) for q in queries))
-        history = np.zeros((size, length), np.int64)
-        age = np.zeros((size, length), np.float32)
-        kind = np.zeros((size, length), np.int64)
-        profile = np.zeros((size, max(1, len(self._profile))), np.float32)
-        exclude = np.zeros((size, max(1, max(len(q.exclude) for q in queries))), np.int64)
-        for row, query in enumerate(queries):
-            liked = np.array([flag for _, flag in query.events], dtype=bool)
-            end = len(liked)
-            history[row, :end] = [item for item, _ in query.events]
-            age[row, :end] = liked.sum() - np.cumsum(liked)
-            kind[row, :end] = np.where(liked, 1, 2)
-            profile[row, [self._profile[token] for token in query.attributes]] = 1
-            exclude[row, : len(query.exclude)] = query.exclude
-        k = np.array([[min(q.k, len(self._index))] for q in queries], np.int64)
-        return {
-            "history": history,
-            "history_age": age,
-            "history_kind": kind,
-            "profile": profile,
-            "exclude": exclude,
-            "allow": np.zeros((size, 1), np.int64),
-            "k": k,
-        }
+    def _load(self, folder: Path, version: str, number: int) -> EngineVersion:
+        return EngineVersion(
+            folder,
+            version=version,
+            graph=self._graph(folder, number),
+            options=self._options,
+            live=live_items.follow(folder, self._options),
+        )
 
-    def _decode(self, rows: Sequence[Query], best: Arrays) -> Arrays:
-        items = [
-            [int(i) for i in row[: q.k] if i] for q, row in zip(rows, best["item"], strict=True)
-        ]
-        width = max(map(len, items))
-        score = np.zeros((len(rows), width), np.float32)
-        reason = np.full((len(rows), width, 3), b"", dtype=object)
-        for row, (query, chosen) in enumerate(zip(rows, items, strict=True)):
-            score[row, : len(chosen)] = best["score"][row, : len(chosen)]
-            for rank in range(len(chosen)):
-                positions = [int(p) for p in best["reason"][row, rank] if p]
-                names = [self._ids[query.events[p - 1][0]] for p in positions]
-                reason[row, rank, : len(names)] = [name.encode() for name in names]
-        return {
-            "item_id": pad([[self._ids[i] for i in row] for row in items]),
-            "title": pad([[self._titles[i] for i in row] for row in items]),
-            "score": score,
-            "reason": reason,
-            "source": pad([[q.source] for q in rows]),
-            "degraded": np.array([[q.degraded] for q in rows]),
-            "unknown_item": pad([q.unknown_items for q in rows]),
-            "unknown_attribute": pad([q.unknown_attributes for q in rows]),
-            "model_version": pad([[self._version]] * len(rows)),
-        }
+    def _graph(self, folder: Path, number: int) -> Graph:
+        if self._options.get("graph") == "bls":
+            return lambda inputs: self._call("recommender", inputs, GRAPH_OUTPUTS, number=number)
+        from serving.onnx_session import OnnxSession
+
+        threads = int(self._options.get("threads", "1"))
+        return OnnxSession(folder / "recommender.onnx", threads=threads).run

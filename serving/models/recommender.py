@@ -11,7 +11,12 @@ SPEC = ModelSpec(
     inputs=(
         Tensor("history", INT64, (-1,), "One-based item indices, oldest first, 0 = padding"),
         Tensor("history_age", FLOAT32, (-1,), "Number of the user's positives after each event"),
-        Tensor("history_kind", INT64, (-1,), "0 padding, 1 positive, 2 not positive"),
+        Tensor(
+            "history_kind",
+            INT64,
+            (-1,),
+            "0 padding, 1 positive, 2 not; 3, 4: likewise, may be shown again",
+        ),
         Tensor("profile", FLOAT32, ("profile",), "Multi-hot of contract.json's `profile`"),
         Tensor("exclude", INT64, (-1,), "One-based item indices to leave out, 0 = padding"),
         Tensor("allow", INT64, (-1,), "One-based item indices to choose from, only 0: from all"),

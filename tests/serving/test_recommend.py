@@ -34,7 +34,7 @@ def request(**fields: Any) -> Arrays:
 
 
 def ask(models: InProcess, **fields: Any) -> dict[str, Any]:
-    answer = models.call("recommend", request(**({"k": 10} | fields)), OUTPUTS)
+    answer = models.call("recommend", request(**({"k": 10, "trace_id": "test"} | fields)), OUTPUTS)
     return {n: _strings(v[0]) if v.dtype == object else v[0].tolist() for n, v in answer.items()}
 
 
@@ -156,7 +156,7 @@ def test_sharing_an_execution_changes_no_answer(
 ) -> None:
     """Requests of any shapes batched by Triton get what each gets alone; a bad one fails alone."""
     runtime = local.runtime("recommend", local.call)
-    requests = [request(**row) for row in rows]
+    requests = [request(trace_id="test", **row) for row in rows]
     bad = [request(k=0)] if with_a_bad_one else []
     together = runtime.execute([*bad, *requests])
     if bad:

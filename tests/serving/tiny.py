@@ -14,6 +14,20 @@ from counterpoint import artifacts, columns, user_snapshot
 from counterpoint.user_snapshot import StoredUser
 
 ITEMS = ["a", "b", "ünï", "日本", "with space", "e", "f", "g", "h", "i", "j", "🎬"]
+ATTRIBUTES = [
+    ["genre=Drama"],
+    ["genre=Comedy"],
+    ["genre=Drama", "genre=Comedy"],
+    ["genre=Horror"],
+    [],
+    ["genre=Drama", "mood=dark"],
+    ["genre=Comedy"],
+    ["genre=Drama"],
+    ["genre=Horror", "mood=dark"],
+    ["genre=Drama"],
+    ["genre=Comedy", "genre=Horror"],
+    ["genre=Drama"],
+]
 VOCABULARY = ["genre=Drama", "genre=Comedy"]
 TEXT_WIDTH = 5
 PROFILE = ["age=18-24", "age=25-34", "gender=F", "gender=M"]
@@ -49,7 +63,7 @@ class TinyRecommender(nn.Module):
         allow: Tensor,
         k: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        weight = (kind == 1).float() / (1 + age)
+        weight = ((kind == 1) | (kind == 3)).float() / (1 + age)
         each = torch.einsum("bld,nd->bln", self.vectors[history] * weight[..., None], self.vectors)
         scores = each.sum(1) + profile @ self.profile + self.prior
         user = (self.vectors[history] * weight[..., None]).sum(1)
@@ -58,7 +72,8 @@ class TinyRecommender(nn.Module):
         restricted = (allow > 0).any(1, keepdim=True)
         barred = torch.zeros_like(scores) + torch.where(restricted, 1.0, 0.0)
         barred = barred.scatter(1, allow, 0.0)
-        barred = barred.scatter(1, torch.cat([history, exclude], 1), 1.0)
+        banned = torch.where(kind < 3, history, torch.zeros_like(history))
+        barred = barred.scatter(1, torch.cat([banned, exclude], 1), 1.0)
         barred = torch.cat([torch.ones_like(barred[:, :1]), barred[:, 1:]], 1)
         scores = torch.where(barred > 0, torch.full_like(scores, -1e9), scores)
         best, item = torch.sort(scores, dim=1, descending=True)
@@ -156,7 +171,7 @@ def write_onnx(folder: Path) -> Path:
         {
             columns.ITEM: ITEMS,
             columns.TITLE: [None, *(f"Title of {item}" for item in ITEMS[1:])],
-            columns.ATTRIBUTES: [["genre=Drama"]] * len(ITEMS),
+            columns.ATTRIBUTES: ATTRIBUTES,
             columns.AVAILABLE_FROM: [None, datetime(1990, 1, 1, tzinfo=UTC)] * (len(ITEMS) // 2),
             columns.AVAILABLE_UNTIL: [None] * len(ITEMS),
         },

@@ -12,8 +12,9 @@ from torch import nn
 from counterpoint import columns
 from counterpoint.live_items import LiveItem
 from counterpoint.live_store import LiveStore, Vector
+from serving.engine.item_table import ALWAYS_FROM, ALWAYS_UNTIL
 from serving.engine.live_items import LiveItems
-from serving.engine.live_view import ALWAYS_FROM, ALWAYS_UNTIL, LiveView
+from serving.engine.live_view import LiveView
 from serving.engine.text_encoder import TextEncoder
 from tests.serving import tiny
 
@@ -42,8 +43,7 @@ def fresh(live: LiveItems) -> LiveView:
 def test_nothing_added_changes_nothing(store, folders) -> None:
     view = overlay(store, folders).refresh()
     assert len(view) == 0 and not len(view.hidden) and not view.overrides
-    width = tiny.TEXT_WIDTH + len(tiny.VOCABULARY)
-    assert view.scores(np.ones((3, width + 2), np.float32)).shape == (3, 0)
+    assert view.features.shape == (0, tiny.TEXT_WIDTH + len(tiny.VOCABULARY))
 
 
 def test_a_new_item_appears_with_its_features_and_keeps_its_view(store, folders) -> None:
@@ -54,11 +54,9 @@ def test_a_new_item_appears_with_its_features_and_keeps_its_view(store, folders)
     view = fresh(live)
     assert live.refresh() is view and len(before) == 0
     assert view.ids == ("n1", "n2") and view.titles == ("drama space", "n2")
-    assert view.place == {"n1": len(INDEX) + 1, "n2": len(INDEX) + 2}
     assert view.tokens[0] == ("genre=Drama", "genre=Other")
     assert view.available_from.tolist() == [ALWAYS_FROM, 5]
     assert view.available_until.tolist() == [ALWAYS_UNTIL] * 2
-    assert view.available(4).tolist() == [True, False]
     text = TextEncoder(folders["onnx"] / "item_encoder").encode(
         ["drama space. genre: Drama, Other"]
     )
@@ -74,7 +72,7 @@ def test_items_of_the_graph_are_only_overridden_or_hidden(store, folders) -> Non
     assert len(view) == 0
     new = view.overrides[INDEX["a"]]
     assert (new.title, new.tokens, new.available_until) == ("Better", ("genre=New",), 9)
-    assert view.hidden.tolist() == [INDEX["b"]] and view.removed == {"b", "nobody"}
+    assert view.hidden.tolist() == [INDEX["b"]]
     store.put([LiveItem("b")])
     back = live.refresh()
     assert not len(back.hidden) and back.overrides[INDEX["b"]].title is None
@@ -85,7 +83,7 @@ def test_removal_and_return_of_a_new_item(store, folders) -> None:
     store.put([DRAMA])
     assert fresh(live).ids == ("n1",)
     store.remove(["n1"])
-    assert live.refresh().ids == () and live.refresh().removed == {"n1"}
+    assert live.refresh().ids == ()
     store.put([DRAMA])
     assert fresh(live).ids == ("n1",)
 
@@ -197,20 +195,6 @@ def test_a_store_that_goes_away_keeps_the_last_view(store, folders, caplog) -> N
         rest.unlink()
     LiveStore(store.path).put([LiveItem("new")])
     assert live.refresh().ids == ("new",)
-
-
-def test_scores_follow_the_taste() -> None:
-    rng = np.random.default_rng(0)
-    taste = rng.normal(size=(3, 6)).astype(np.float32)
-    features = np.concatenate([rng.normal(size=(4, 4)), np.zeros((1, 4))]).astype(np.float32)
-    view = LiveView((), (), (), features, *[np.zeros(5, np.int64)] * 2, {}, np.zeros(0, np.int64),
-                    frozenset(), {})  # fmt: skip
-    scores = view.scores(taste)
-    for row in range(3):
-        for item in range(4):
-            wanted = taste[row, :4] @ features[item] + taste[row, 4]
-            assert scores[row, item] == pytest.approx(wanted, abs=1e-5)
-        assert scores[row, 4] == taste[row, 5]
 
 
 def test_a_contract_for_other_columns_is_no_concern_of_the_table() -> None:

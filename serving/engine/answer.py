@@ -1,0 +1,83 @@
+"""Answers of single rows, and the output tensors of a request made from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.engine.item_table import Texts
+from serving.fields import pad
+from serving.spec import Arrays
+
+REASONS = 3
+
+
+@dataclass(slots=True)
+class Answer:
+    """The list of one row; n items, best first.
+
+    Attributes:
+        item_id: (n,) UTF-8.
+        title: (n,) UTF-8.
+        score: (n,) float32 scores of the model.
+        reason: (n, 3) ids of history items, empty where there are fewer.
+        propensity: (n,) float32, -1 where nothing was drawn.
+        source: known_user, history, attributes or start_page.
+        degraded: Older or fewer features than usual were used.
+        unknown_items: Ids of the request outside the catalogue.
+        unknown_attributes: Attributes that the model has not seen.
+        version: Version that answered.
+        trace_id: Names the question.
+        trace: JSON: what each rule did.
+    """
+
+    item_id: Texts
+    title: Texts
+    score: npt.NDArray[np.float32]
+    reason: npt.NDArray[np.object_]
+    propensity: npt.NDArray[np.float32]
+    source: str
+    degraded: bool
+    unknown_items: Sequence[str]
+    unknown_attributes: Sequence[str]
+    version: str
+    trace_id: str
+    trace: str
+
+
+def tensors(answers: Sequence[Answer]) -> Arrays:
+    """Return the output tensors of `recommend` for the rows of one request."""
+    rows, width = len(answers), max(len(answer.item_id) for answer in answers)
+    item_id = np.full((rows, width), b"", dtype=object)
+    title = np.full((rows, width), b"", dtype=object)
+    score = np.zeros((rows, width), np.float32)
+    reason = np.full((rows, width, REASONS), b"", dtype=object)
+    propensity = np.full((rows, width), -1, np.float32)
+    for row, answer in enumerate(answers):
+        part = slice(len(answer.item_id))
+        item_id[row, part] = answer.item_id
+        title[row, part] = answer.title
+        score[row, part] = answer.score
+        reason[row, part] = answer.reason
+        propensity[row, part] = answer.propensity
+    return {
+        "item_id": item_id,
+        "title": title,
+        "score": score,
+        "reason": reason,
+        "source": _column([answer.source for answer in answers]),
+        "degraded": np.array([[answer.degraded] for answer in answers]),
+        "unknown_item": pad([answer.unknown_items for answer in answers]),
+        "unknown_attribute": pad([answer.unknown_attributes for answer in answers]),
+        "model_version": _column([answer.version for answer in answers]),
+        "propensity": propensity,
+        "trace_id": _column([answer.trace_id for answer in answers]),
+        "trace": _column([answer.trace for answer in answers]),
+    }
+
+
+def _column(values: Sequence[str]) -> npt.NDArray[np.object_]:
+    column = np.empty((len(values), 1), dtype=object)
+    column[:, 0] = [value.encode() for value in values]
+    return column

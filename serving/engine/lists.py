@@ -1,0 +1,118 @@
+"""From the graph's best items to the answer: live items merged, rules applied, names looked up."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.engine.answer import REASONS, Answer
+from serving.engine.catalogue import Catalogue
+from serving.engine.question import Best, Question
+from serving.rules._rule import Candidates, Indices, Row, Trace
+
+
+class Lists:
+    """Makes the answers of one version.
+
+    Args:
+        catalogue: The items.
+        version: Name of the version.
+    """
+
+    def __init__(self, catalogue: Catalogue, version: str) -> None:
+        self._catalogue = catalogue
+        self._version = version
+
+    def make(
+        self, rows: Sequence[Question], best: Sequence[Best], probes: Sequence[Best | None]
+    ) -> list[Answer]:
+        """Return one answer per row.
+
+        Args:
+            rows: The questions.
+            best: The graph's best items of each.
+            probes: The graph's best of the items that a rule wants among the candidates, if any.
+        """
+        return [self._make(*row) for row in zip(rows, best, probes, strict=True)]
+
+    def _make(self, row: Question, best: Best, probe: Best | None) -> Answer:
+        k, rules = row.query.k, row.query.rules
+        candidates, reason = self._candidates(row, best, probe)
+        trace: list[Trace] = [*row.filtered]
+        if rules.later:
+            context = Row(
+                k=k,
+                trace_id=row.query.trace_id,
+                liked=row.items[row.liked],
+                seen=row.seen,
+                catalogue=self._catalogue,
+                spread=float(candidates.score.std()) if len(candidates) else 0.0,
+            )
+            for name, rule in rules.later.items():
+                candidates, done = rule.rerank(candidates, context)
+                trace.append({"rule": name, **done})
+        item, place = candidates.item[:k], candidates.place[:k]
+        return Answer(
+            item_id=self._catalogue.ids[item],
+            title=self._catalogue.titles[item],
+            score=candidates.score[:k].astype(np.float32),
+            reason=self._names(row, reason, place),
+            propensity=np.full(len(item), -1, np.float32)
+            if candidates.propensity is None
+            else candidates.propensity[:k].astype(np.float32),
+            source=row.source,
+            degraded=row.degraded,
+            unknown_items=row.unknown_items,
+            unknown_attributes=row.unknown_attributes,
+            version=self._version,
+            trace_id=row.query.trace_id,
+            trace=json.dumps(trace) if trace else "[]",
+        )
+
+    def _names(self, row: Question, reason: Indices, place: Indices) -> npt.NDArray[np.object_]:
+        """Return the (n, 3) ids of the history items that speak for each item."""
+        if not len(row.items):
+            return np.full((len(place), REASONS), b"", dtype=object)
+        past = np.concatenate([[0], row.items])
+        return self._catalogue.ids[past[np.where(place[:, None] >= 0, reason[place], 0)]]
+
+    def _candidates(
+        self, row: Question, best: Best, probe: Best | None
+    ) -> tuple[Candidates, Indices]:
+        """Return the candidates, best first, and the (n, 3) reasons their places point at."""
+        count = int(np.count_nonzero(best.item))
+        item, score, reason = best.item[:count], best.score[:count], best.reason[:count]
+        place = np.arange(count)
+        if probe is not None:
+            new = np.flatnonzero((probe.item > 0) & ~np.isin(probe.item, item))
+            item = np.concatenate([item, probe.item[new]])
+            score = np.concatenate([score, probe.score[new]])
+            reason = np.concatenate([reason, probe.reason[new]])
+            place = np.arange(len(item))
+        added, found = self._added(row, best)
+        if len(added):
+            item = np.concatenate([item, added])
+            score = np.concatenate([score, found])
+            place = np.concatenate([place, np.full(len(added), -1)])
+        if len(item) > count:
+            order = np.argsort(-score, kind="stable")
+            item, score, place = item[order], score[order], place[order]
+        utility = score.astype(np.float64)
+        return Candidates(item, utility, utility, place), reason
+
+    def _added(self, row: Question, best: Best) -> tuple[Indices, npt.NDArray[np.float32]]:
+        """Return the live items that may be candidates (one-based) and their scores."""
+        live, n_graph = self._catalogue.live, self._catalogue.n_graph
+        if live is None:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        places = np.flatnonzero(row.bounds.live)
+        score = best.taste @ live[:, places]
+        most = max(row.query.k, len(best.item))
+        if len(places) > most:
+            probed = np.isin(places + n_graph + 1, row.probe)
+            # The greatest scores; of equal ones those of the items added first.
+            top = np.argsort(-score, kind="stable")[:most]
+            kept = np.union1d(top, np.flatnonzero(probed))
+            places, score = places[kept], score[kept]
+        return places + n_graph + 1, score
