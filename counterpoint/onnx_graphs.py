@@ -45,14 +45,15 @@ def export_recommender(recommender: Recommender, path: Path, *, opset: int) -> N
         "history": {0: "B", 1: "L"},
         "history_age": {0: "B", 1: "L"},
         "history_kind": {0: "B", 1: "L"},
-        "profile": {0: "B"},
+        # Free although fixed by the weights: Triton describes all versions of a model once.
+        "profile": {0: "B", 1: "P"},
         "exclude": {0: "B", 1: "X"},
         "allow": {0: "B", 1: "A"},
         "k": {0: "B"},
         "item": {0: "B", 1: "K"},
         "score": {0: "B", 1: "K"},
         "reason": {0: "B", 1: "K"},
-        "taste": {0: "B"},
+        "taste": {0: "B", 1: "T"},
     }
     outputs = list(TENSORS["outputs"])
     export_module(recommender.module, example, outputs, free, path, opset=opset)

@@ -152,6 +152,8 @@ class RecommendClient:
     ) -> dict[str, npt.NDArray[Any]]:
         inputs = []
         for tensor in spec.inputs:
+            if tensor.name not in values:
+                continue
             given = values[tensor.name]
             try:
                 if tensor.dtype == BYTES:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from counterpoint import plugins
+from serving.engine import following
 from serving.repository import MODELS
 from serving.spec import Arrays, Call, InvalidInput, Runtime
 
@@ -32,8 +33,7 @@ class InProcess:
     def runtime(self, model: str, call: Call) -> Runtime:
         """Return the runtime of one model, which asks the others through ``call``."""
         folder = self._repository / model / str(self._number)
-        runtime: Runtime = plugins.load(MODELS, model).Runtime(folder, self._options, call)
-        return runtime
+        return following.make(plugins.load(MODELS, model), model, folder, self._options, call)
 
     def call(
         self, model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None

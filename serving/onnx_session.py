@@ -1,13 +1,13 @@
 """An ONNX graph behind a batch of requests. Runs inside Triton: numpy and onnxruntime only."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from serving.spec import Arrays
+from serving.spec import Arrays, ModelSpec
 
 logger = logging.getLogger(__name__)
 
@@ -51,3 +51,10 @@ class OnnxSession:
             for position, index in enumerate(members):
                 answers[index] = {name: parts[position] for name, parts in rows.items()}
         return answers
+
+
+def of_model(folder: Path, spec: ModelSpec, options: Mapping[str, str]) -> OnnxSession:
+    """Open the graph of a model: in the payload of a version, else beside the model."""
+    found = folder / Path(spec.onnx or "").relative_to("onnx")
+    path = found if found.is_file() else folder / "model.onnx"
+    return OnnxSession(path, threads=int(options.get("threads", "1")))

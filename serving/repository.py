@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 from google.protobuf import text_format
@@ -74,6 +74,7 @@ def write(
     number: int,
     options: Mapping[str, str],
     environment: Path | None = None,
+    live: Path | None = None,
 ) -> None:
     """Write the model repository of a version folder, replacing what is there in one step.
 
@@ -84,9 +85,87 @@ def write(
         number: Triton's version number.
         options: Parameters of the models: ``version``, ``feature_server``, …
         environment: Python environment of the local form (numpy<2, onnxruntime, tokenizers).
+        live: Folder that says which versions to serve (serving/engine/live_folder.py); none: this
+            version alone, from files beside each model.
 
     Raises:
         DataError: The version folder lacks a file.
+    """
+    models = check(version)
+    graph = {"number": str(number), "graph": "bls" if form == "cluster" else "in_process"}
+    options = {**graph, **options}
+    if live is not None:
+        options["live"] = str(live.absolute())
+    with replaced_folder(repository) as target:
+        for name, spec in models.items():
+            native = form == "cluster" and spec.onnx is not None
+            folder = target / name / str(number)
+            folder.mkdir(parents=True)
+            config = model_config(spec, native=native, options=options, environment=environment)
+            text = text_format.MessageToString(config)
+            (target / name / "config.pbtxt").write_text(text, "utf-8")
+            if spec.onnx and (native or live is None):
+                shutil.copyfile(version / spec.onnx, folder / "model.onnx")
+            if not native:
+                _copy_runtime(name, folder)
+            if live is None:
+                write_files(spec, version, folder, form=form)
+
+
+def add_number(version: Path, repository: Path, *, number: int) -> None:
+    """Add a further version of the graphs to a repository of the cluster form.
+
+    Raises:
+        DataError: The version folder lacks a file.
+    """
+    for name, spec in check(version).items():
+        if spec.onnx and (repository / name).is_dir():
+            with replaced_folder(repository / name / str(number)) as folder:
+                shutil.copyfile(version / spec.onnx, folder / "model.onnx")
+
+
+def write_payload(version: Path, folder: Path, *, form: Form) -> None:
+    """Write what all models read of a version into one folder.
+
+    Args:
+        version: Version folder of the registry.
+        folder: Folder to write to; exists.
+        form: In the cluster form, graphs are left to Triton's own backend.
+
+    Raises:
+        DataError: The version folder lacks a file.
+    """
+    for spec in check(version).values():
+        write_files(spec, version, folder, form=form)
+        if form == "local" and spec.onnx:
+            target = folder / Path(spec.onnx).relative_to("onnx")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(version / spec.onnx, target)
+
+
+def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> None:
+    """Write what a model reads of a version.
+
+    Args:
+        spec: The model.
+        version: Version folder of the registry.
+        folder: Folder to write to; exists.
+        form: In the cluster form, fronts have no graphs of their own.
+    """
+    present = [pair for pair in spec.optional_files if (version / pair[1]).is_file()]
+    for file, source in (*spec.files, *present, *(spec.graphs if form == "local" else ())):
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # All models of a payload share its files.
+        if not target.exists():
+            _copy(version / source, target)
+
+
+def check(version: Path) -> dict[str, ModelSpec]:
+    """Return the models of a version folder.
+
+    Raises:
+        DataError: It lacks a file, or was exported for another release.
     """
     models = specs(version)
     wanted = {source for spec in models.values() for _, source in spec.files}
@@ -104,42 +183,11 @@ def write(
             f"Version folder {version} has a contract of format {contract.get('format', 'none')}; "
             f"this release serves format {artifacts.CONTRACT_FORMAT}. Export the model again."
         )
-    graph = {"number": str(number), "graph": "bls" if form == "cluster" else "in_process"}
-    with replaced_folder(repository) as target:
-        for name, spec in models.items():
-            native = form == "cluster" and spec.onnx is not None
-            folder = target / name / str(number)
-            folder.mkdir(parents=True)
-            config = model_config(
-                spec, contract, native=native, options={**graph, **options}, environment=environment
-            )
-            text = text_format.MessageToString(config)
-            (target / name / "config.pbtxt").write_text(text, "utf-8")
-            if spec.onnx:
-                shutil.copyfile(version / spec.onnx, folder / "model.onnx")
-            if not native:
-                _copy_runtime(name, folder)
-            write_files(spec, version, folder, form=form)
-
-
-def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> None:
-    """Write what a model reads of a version.
-
-    Args:
-        spec: The model.
-        version: Version folder of the registry.
-        folder: Folder to write to; exists.
-        form: In the cluster form, fronts have no graphs of their own.
-    """
-    present = [pair for pair in spec.optional_files if (version / pair[1]).is_file()]
-    for file, source in (*spec.files, *present, *(spec.graphs if form == "local" else ())):
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        _copy(version / source, folder / file)
+    return models
 
 
 def model_config(
     spec: ModelSpec,
-    contract: Mapping[str, Any],
     *,
     native: bool,
     options: Mapping[str, str],
@@ -149,7 +197,6 @@ def model_config(
 
     Args:
         spec: The model.
-        contract: contract.json of the version: fixes the named dimensions.
         native: Run the ONNX graph on Triton's onnxruntime backend.
         options: Parameters of the model.
         environment: Python environment named in the configuration.
@@ -167,17 +214,17 @@ def model_config(
         config.input.add(
             name=tensor.name,
             data_type=data_type(tensor),
-            dims=dims(tensor, contract),
+            dims=dims(tensor),
             optional=tensor.optional,
             allow_ragged_batch=spec.ragged,
         )
     for tensor in spec.outputs:
-        config.output.add(
-            name=tensor.name, data_type=data_type(tensor), dims=dims(tensor, contract)
-        )
+        config.output.add(name=tensor.name, data_type=data_type(tensor), dims=dims(tensor))
     if native:
         config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_AUTO)
         config.parameters["intra_op_thread_count"].string_value = "1"
+        # Every version that a pointer names has its number (serving/pod_repository.py).
+        config.version_policy.all.SetInParent()
         return config
     config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
     for key, value in options.items():
@@ -195,13 +242,13 @@ def data_type(tensor: Tensor) -> int:
     return int(pb.DataType.Value(f"TYPE_{name}"))
 
 
-def dims(tensor: Tensor, contract: Mapping[str, Any]) -> list[int]:
-    """Return the dimensions of a tensor without the batch, named sizes filled in."""
-    sizes = {
-        "profile": max(1, len(contract["profile"])),
-        "taste": contract["text_width"] + len(contract["item_vocabulary"]) + 2,
-    }
-    return [sizes[dim] if isinstance(dim, str) else dim for dim in tensor.dims]
+def dims(tensor: Tensor) -> list[int]:
+    """Return the dimensions of a tensor without the batch.
+
+    A named size is free: versions of different sizes are served beside each other under one
+    configuration.
+    """
+    return [-1 if isinstance(dim, str) else dim for dim in tensor.dims]
 
 
 def _copy_runtime(name: str, folder: Path) -> None:

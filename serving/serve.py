@@ -1,17 +1,24 @@
-"""Serves the champion with the local tritonserver until it is interrupted."""
+"""Serves the registry's versions with the local tritonserver until it is interrupted."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import polars as pl
 from filelock import FileLock, Timeout
 
 from counterpoint import artifacts, columns
 from counterpoint.config.serve import DeployConfig
-from counterpoint.errors import DataError, ServerError, SetupError
+from counterpoint.errors import CounterpointError, DataError, SetupError
 from serving import repository
+from serving.controller import Controller
+from serving.engine.live_folder import Entry
 from serving.registry import Registry
+from serving.restarts import Restarts
 from serving.server import FREE_PORTS, HOST, Ports, TritonServer
 
 DEFAULT_PORTS = Ports(grpc=8001, http=8000, metrics=8002)
@@ -110,39 +117,128 @@ def champion_titles(config: DeployConfig) -> dict[str, str]:
     return dict(zip(items[columns.ITEM], titles, strict=True))
 
 
+def live_folder(config: DeployConfig) -> Path:
+    """Return the live folder of the server that ``run`` keeps."""
+    return (Path(config.triton) / "live").absolute()
+
+
 def run(
     config: DeployConfig,
     *,
-    version: str | None = None,
     ports: Ports = DEFAULT_PORTS,
     announce: Callable[[str], None],
 ) -> None:
-    """Serve in the foreground until Ctrl-C.
+    """Serve in the foreground until Ctrl-C or SIGTERM, and follow the registry.
+
+    A tritonserver that dies is started again (serving/restarts.py).
 
     Args:
         config: Registry, folders, environment.
-        version: A version of the registry; none: the champion.
         ports: 0 takes a free port.
-        announce: Shown a sentence when requests can be sent and when the server stops.
+        announce: Shown a sentence when requests can be sent and when something changes.
 
     Raises:
-        ServerError: The server ended by itself; shows the end of its log.
+        DataError: There is no champion, or it is damaged.
+        SetupError: Another ``counterpoint serve`` uses the folder, or a port is taken.
+        ServerError: The server ends again and again; shows the end of its log.
     """
-    announce("Starting tritonserver …")
-    with champion_server(config, version=version, ports=ports) as server:
-        where = server.ports
-        announce(
-            f"Serving {server.repository.name}: gRPC {HOST}:{where.grpc}, "
-            f"HTTP {HOST}:{where.http}, metrics http://{HOST}:{where.metrics}/metrics. "
-            f"Stop with Ctrl-C."
+    config = config.model_copy(update={"target": "local"})
+    live = live_folder(config)
+    live.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(live / ".serve.lock", timeout=0), _terminable():
+            _serve(config, live, ports, announce)
+    except Timeout as error:
+        raise SetupError(
+            f"Another `counterpoint serve` runs on {live}. Stop it, or name another folder for "
+            f"this one (deploy.triton)."
+        ) from error
+
+
+def _serve(config: DeployConfig, live: Path, ports: Ports, announce: Callable[[str], None]) -> None:
+    registry = Registry(config.registry)
+    controller = Controller(registry, live, announce=announce)
+    stop = threading.Event()
+    follower = threading.Thread(
+        target=controller.run, args=(stop,), kwargs={"seconds": config.poll_seconds}, daemon=True
+    )
+    server: TritonServer | None = None
+    try:
+        champion = controller.begin().champion
+        announce("Starting tritonserver …")
+        server = _server(config, registry, champion, ports)
+        with server:
+            where = server.ports
+            announce(
+                f"Serving {champion.version}: gRPC {HOST}:{where.grpc}, HTTP {HOST}:{where.http}, "
+                f"metrics http://{HOST}:{where.metrics}/metrics. Stop with Ctrl-C."
+            )
+            follower.start()
+            _keep(server, announce)
+    except KeyboardInterrupt:
+        announce("tritonserver stopped.")
+    finally:
+        stop.set()
+        if follower.is_alive():
+            follower.join()
+
+
+def _server(
+    config: DeployConfig, registry: Registry, champion: Entry, ports: Ports
+) -> TritonServer:
+    environment = Path(config.triton_env).absolute()
+    models = Path(config.triton).absolute() / "models"
+    with registry.open(champion.version) as source:
+        repository.write(
+            source,
+            models,
+            form="local",
+            number=champion.number,
+            options=options(config, champion.version),
+            environment=environment,
+            live=live_folder(config),
         )
-        try:
-            while server.running:
-                time.sleep(0.2)
-        except KeyboardInterrupt:
-            announce("Stopping tritonserver …")
-            return
-        raise ServerError(f"tritonserver ended by itself. The end of its log:\n{server.tail()}")
+    return TritonServer(
+        models,
+        environment=environment,
+        log=Path(config.triton) / "tritonserver.log",
+        start_timeout=config.start_timeout,
+        ports=ports,
+    )
+
+
+def _keep(server: TritonServer, announce: Callable[[str], None]) -> None:
+    """Start the server again whenever it ends; returns never."""
+    restarts = Restarts()
+    while True:
+        while server.running:
+            time.sleep(0.05)
+        began = time.monotonic()
+        announce("tritonserver ended by itself; starting it again …")
+        while not server.running:
+            time.sleep(restarts.delay(time.monotonic(), server.tail()))
+            try:
+                server.restart()
+            except CounterpointError as error:
+                announce(f"It did not start: {str(error).splitlines()[0]}")
+        announce(f"tritonserver answers again after {time.monotonic() - began:.1f} s.")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _champion(registry: Registry, config: DeployConfig) -> str:

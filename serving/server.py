@@ -78,6 +78,7 @@ class TritonServer:
         self._scratch: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: int | None = None
+        self._log_mode = "wb"
         self.ports = ports
 
     @property
@@ -117,6 +118,17 @@ class TritonServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def restart(self) -> None:
+        """Start a server that has ended again, on the ports it had; its log is continued.
+
+        Raises:
+            SetupError: A port is taken.
+            ServerError: The server did not come up.
+        """
+        self.stop()
+        self._wanted, self._log_mode = self.ports, "ab"
+        self.__enter__()
 
     def stop(self) -> None:
         """Stop the server; harmless when it does not run."""
@@ -167,7 +179,7 @@ class TritonServer:
         program = [sys.executable, "-I", supervisor.__file__]
         settings = [str(reading), str(GRACE_SECONDS + 2), str(scratch)]
         try:
-            with self._log.open("wb") as log:
+            with self._log.open(self._log_mode) as log:
                 self._process = subprocess.Popen(
                     [*program, *settings, *command],
                     stdin=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -67,6 +67,11 @@ class Storage:
             replace_file(Path(self.root) / name, content)
         else:
             self._fs.pipe_file(f"{self.root}/{name}", content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; harmless when there is none."""
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self.root}/{name}")
 
     def append(self, name: str, line: bytes) -> None:
         """Append a line; a line torn by an earlier kill is closed first."""

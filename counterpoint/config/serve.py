@@ -35,6 +35,9 @@ class DeployConfig(Section):
     triton_env: str = ".venv-triton"
     """Environment of the local server (numpy<2, onnxruntime, tokenizers, nvidia-pytriton)."""
 
+    poll_seconds: float = Field(default=1.0, gt=0)
+    """How often a running server looks at the registry for another champion, canary or shadow."""
+
     target: Literal["local", "cluster"] = "local"
     """``local``: python backend with onnxruntime; ``cluster``: Triton's onnxruntime backend."""
 

@@ -1,6 +1,8 @@
-"""``counterpoint models``: the versions in the registry."""
+"""``counterpoint models``: the versions in the registry, and which of them serve."""
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -8,7 +10,36 @@ from rich.table import Table
 from pipelines import options
 from pipelines.teaching import TeachingCommand
 
-app = typer.Typer(help="Versions in the registry.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from serving.registry import Registry
+
+HELP = """Versions in the registry, and which of them serve.
+
+[bold]A careful release[/]
+
+  counterpoint models list                              what there is
+
+  counterpoint models shadow VERSION                    it answers copies, only the log shows it
+
+  counterpoint models canary VERSION --share 0.05       it answers one user in twenty
+
+  counterpoint models canary VERSION --share 0.5        more users; those it had stay with it
+
+  counterpoint models promote VERSION                   it answers everybody
+
+  counterpoint models rollback                          back to the champion before
+
+A running `counterpoint serve` follows at once and loses no request; the command waits for it and
+reports. Every change is in the audit log (models show VERSION).
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich")
+
+VersionName = Annotated[str, typer.Argument(help="Version (see models list).")]
+Why = Annotated[str, typer.Option(help="Reason, for the audit log.")]
+Smoke = Annotated[
+    bool, typer.Option("--smoke/--no-smoke", help="Try the version in a scratch server first.")
+]
 
 
 @app.command("list", cls=TeachingCommand)
@@ -63,15 +94,105 @@ def show(
 
 
 @app.command(cls=TeachingCommand)
+def load(
+    version: VersionName,
+    why: Why = "by hand",
+    smoke: Smoke = True,
+    config: options.ConfigFiles = None,
+    set_: options.Overrides = None,
+) -> None:
+    """Load a version without a role, so that a later promote or canary is instant.
+
+    [bold]Example[/]
+
+      counterpoint models load 20261122T070054Z-2c37aa01
+    """
+    _change(config, set_, lambda r: r.load(version, why=why), version, smoke)
+
+
+@app.command(cls=TeachingCommand)
+def unload(
+    version: VersionName,
+    why: Why = "by hand",
+    config: options.ConfigFiles = None,
+    set_: options.Overrides = None,
+) -> None:
+    """Free the memory of a loaded version that has no role.
+
+    [bold]Example[/]
+
+      counterpoint models unload 20261122T070054Z-2c37aa01
+    """
+    _change(config, set_, lambda r: r.unload(version, why=why))
+
+
+@app.command(cls=TeachingCommand)
+def shadow(
+    version: VersionName,
+    why: Why = "by hand",
+    smoke: Smoke = True,
+    config: options.ConfigFiles = None,
+    set_: options.Overrides = None,
+) -> None:
+    """Have a version answer copies of the requests; nobody sees its answers, the log compares them.
+
+    [bold]Example[/]
+
+      counterpoint models shadow 20261122T070054Z-2c37aa01 --why "new encoder"
+    """
+    _change(config, set_, lambda r: r.shadow(version, why=why), version, smoke)
+
+
+@app.command(cls=TeachingCommand)
+def canary(
+    version: VersionName,
+    share: Annotated[float, typer.Option(help="Share of the users, above 0 and at most 1.")],
+    why: Why = "by hand",
+    smoke: Smoke = True,
+    config: options.ConfigFiles = None,
+    set_: options.Overrides = None,
+) -> None:
+    """Have a version answer a share of the users. Each user stays with one version.
+
+    A larger share of the same version keeps the users that it has.
+
+    [bold]Examples[/]
+
+      counterpoint models canary 20261122T070054Z-2c37aa01 --share 0.05
+
+      counterpoint models canary 20261122T070054Z-2c37aa01 --share 0.5 --no-smoke
+    """
+    _change(config, set_, lambda r: r.canary(version, share, why=why), version, smoke)
+
+
+@app.command(cls=TeachingCommand)
+def promote(
+    version: VersionName,
+    why: Why = "by hand",
+    smoke: Smoke = True,
+    config: options.ConfigFiles = None,
+    set_: options.Overrides = None,
+) -> None:
+    """Make a version the champion; its canary or shadow ends.
+
+    [bold]Example[/]
+
+      counterpoint models promote 20261122T070054Z-2c37aa01 --why "canary without complaints"
+    """
+    _change(config, set_, lambda r: r.promote(version, why=why), version, smoke)
+
+
+@app.command(cls=TeachingCommand)
 def rollback(
     version: Annotated[
         str | None, typer.Argument(help="Version; without it the champion before this one.")
     ] = None,
-    why: Annotated[str, typer.Option(help="Reason, for the audit log.")] = "by hand",
+    why: Why = "by hand",
+    smoke: Smoke = False,
     config: options.ConfigFiles = None,
     set_: options.Overrides = None,
 ) -> None:
-    """Put a former version back into service.
+    """Put a former version back into service. It has served before, so it is not tried again.
 
     [bold]Example[/]
 
@@ -80,5 +201,48 @@ def rollback(
     from serving.registry import Registry
 
     registry = Registry(options.load(config, set_).deploy.registry)
-    target = registry.rollback(version, why=why)
-    options.out.print(f"Champion is now {target.version}.")
+    target = version or registry.former()
+    _change(config, set_, lambda r: r.rollback(target, why=why), target, smoke)
+
+
+@app.command("stop-canary", cls=TeachingCommand)
+def stop_canary(
+    why: Why = "by hand",
+    config: options.ConfigFiles = None,
+    set_: options.Overrides = None,
+) -> None:
+    """End the canary: the champion answers everybody.
+
+    [bold]Example[/]
+
+      counterpoint models stop-canary --why "slower than the champion"
+    """
+    _change(config, set_, lambda r: r.end_canary(why=why))
+
+
+@app.command("stop-shadow", cls=TeachingCommand)
+def stop_shadow(
+    why: Why = "by hand",
+    config: options.ConfigFiles = None,
+    set_: options.Overrides = None,
+) -> None:
+    """End the shadow.
+
+    [bold]Example[/]
+
+      counterpoint models stop-shadow
+    """
+    _change(config, set_, lambda r: r.end_shadow(why=why))
+
+
+def _change(
+    config: list[Path] | None,
+    set_: list[str] | None,
+    move: Callable[["Registry"], object],
+    version: str | None = None,
+    smoke: bool = False,
+) -> None:
+    from pipelines import releases
+
+    deploy = options.load(config, set_).deploy
+    releases.change(deploy, move, version=version, smoke=smoke, console=options.out)

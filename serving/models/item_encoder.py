@@ -23,9 +23,9 @@ class Runtime:
     """Runs the graph with onnxruntime (the local form; a cluster uses Triton's own backend)."""
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
-        from serving.onnx_session import OnnxSession
+        from serving import onnx_session
 
-        self._session = OnnxSession(folder / "model.onnx", threads=int(options.get("threads", "1")))
+        self._session = onnx_session.of_model(folder, SPEC, options)
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays]:
         """Encode the texts of each request."""

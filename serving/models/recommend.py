@@ -5,14 +5,17 @@ its rows (serving/engine/version.py).
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from serving.engine import live_items, text_encoder
+from serving.engine import live_items, routing, text_encoder
 from serving.engine.answer import Answer, tensors
+from serving.engine.live_folder import Entry
 from serving.engine.rule_set import RuleBook
+from serving.engine.shadow import Ranking, Shadow
 from serving.engine.version import EngineVersion, Graph
-from serving.engine.versions import Versions
+from serving.engine.versions import Fixed, Loaded, Versions
 from serving.query import DEFAULT_K, MAX_TRACE_ID, Query, QueryReader
 from serving.spec import (
     BOOL,
@@ -87,20 +90,34 @@ class Runtime:
     """Answers requests with the versions it has loaded.
 
     Args:
-        folder: Files of the version that the repository was written with.
-        options: ``version``; ``number``, Triton's of that version; ``rules``, JSON of the default
+        folder: Files of the version that the repository was written with, if ``live`` is not given.
+        options: ``live``: folder that says which versions to serve; else ``version`` and
+            ``number``, Triton's of that version; ``rules``, JSON of the default
             rules; ``graph``: ``in_process`` runs the graph here, ``bls`` asks the model
             `recommender` for it; those of serving/known_users.py.
         call: Asks other models.
     """
 
+    follows = True
+    """It looks after the versions itself (serving/engine/following.py)."""
+
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
         self._options = options
         self._call = call
         self._reader = QueryReader(RuleBook(json.loads(options.get("rules") or "{}")))
-        self._versions = Versions(
-            folder, options["version"], int(options.get("number", "1")), self._load
-        )
+        self._shadow: Shadow[Query] = Shadow()
+        live = options.get("live")
+        self._versions: Versions[EngineVersion] | Fixed[EngineVersion]
+        if live:
+            self._versions = Versions(Path(live), self._load)
+        else:
+            entry = Entry(options["version"], int(options.get("number", "1")))
+            self._versions = Fixed(folder, entry, self._load)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._versions.close()
+        self._shadow.close()
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
         """Answer all requests; a wrong one fails alone."""
@@ -125,21 +142,50 @@ class Runtime:
 
     def _answer(self, queries: Sequence[Query]) -> list[Answer | InvalidInput]:
         """Answer each query with the version that serves it."""
-        served = self._versions.current()
-        groups: dict[EngineVersion, list[int]] = {}
-        for place, query in enumerate(queries):
-            groups.setdefault(served.route(query), []).append(place)
+        serving = self._versions.current()
         answers: dict[int, Answer | InvalidInput] = {}
-        for version, places in groups.items():
-            found = version.answer([queries[place] for place in places])
-            answers.update(zip(places, found, strict=True))
-        return [answers[place] for place in range(len(queries))]
+        keys = [(query.user_id, query.trace_id) for query in queries]
+        for loaded, rows in routing.split(serving, keys):
+            before = time.perf_counter()
+            with loaded.lock:
+                found = loaded.engine.answer([queries[row] for row in rows])
+            answers.update(zip(rows, found, strict=True))
+            if serving.shadow is not None:
+                seconds = (time.perf_counter() - before) / len(rows)
+                self._copy(serving.shadow, [queries[row] for row in rows], found, seconds)
+        return [answers[row] for row in range(len(queries))]
 
-    def _load(self, folder: Path, version: str, number: int) -> EngineVersion:
+    def _copy(
+        self,
+        shadow: Loaded[EngineVersion],
+        queries: Sequence[Query],
+        answers: Sequence[Answer | InvalidInput],
+        seconds: float,
+    ) -> None:
+        def ask(query: Query) -> Ranking:
+            with shadow.lock:
+                (answer,) = shadow.engine.answer([query])
+            if isinstance(answer, InvalidInput):
+                raise answer
+            return ranking(answer)
+
+        for query, answer in zip(queries, answers, strict=True):
+            if isinstance(answer, Answer):
+                self._shadow.offer(
+                    query,
+                    version=shadow.version,
+                    answer=ask,
+                    trace_id=query.trace_id,
+                    served=answer.version,
+                    ranking=ranking(answer),
+                    seconds=seconds,
+                )
+
+    def _load(self, folder: Path, entry: Entry) -> EngineVersion:
         return EngineVersion(
             folder,
-            version=version,
-            graph=self._graph(folder, number),
+            version=entry.version,
+            graph=self._graph(folder, entry.number),
             options=self._options,
             live=live_items.follow(folder, self._options),
         )
@@ -151,3 +197,8 @@ class Runtime:
 
         threads = int(self._options.get("threads", "1"))
         return OnnxSession(folder / "recommender.onnx", threads=threads).run
+
+
+def ranking(answer: Answer) -> Ranking:
+    """Return what is compared with the shadow."""
+    return Ranking([item.decode() for item in answer.item_id], answer.score.tolist())
