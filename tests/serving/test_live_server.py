@@ -154,8 +154,9 @@ def test_a_killed_server_has_every_acknowledged_item_after_its_restart(
         assert {f"{number}{half}" for number in acknowledged for half in "ab"} <= found
         assert len(found) % 2 == 0  # No half of a request.
         client.await_known(sorted(found))
+        assert found & recommended(server, history=["a"]).keys()
         client.add([NEW])
-        assert NEW["item_id"] in recommended(server)
+        client.await_known([str(NEW["item_id"])])
 
 
 def members(server: TritonServer) -> list[int]:
