@@ -22,6 +22,7 @@ from pipelines.commands import (
     run,
     runs,
     serve,
+    similar,
     stage,
     submit,
 )
@@ -68,6 +69,7 @@ for module in (
     serve,
     recommend,
     live_items,
+    similar,
     explain,
     compile_command,
     submit,

@@ -10,9 +10,10 @@ import numpy as np
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from counterpoint.errors import DataError, ServerError
+from counterpoint.errors import ServerError
+from serving import messages
+from serving.client import DEFAULT_URL, Shows, channel, headers
 
-DEFAULT_URL = "127.0.0.1:8001"
 ROWS = 32
 """Items of one request; they are encoded in one run and written together."""
 
@@ -24,13 +25,21 @@ class LiveItemsClient:
 
     Args:
         url: ``host:port``.
-        timeout: Seconds for each request.
+        timeout: Seconds for each request. None is repeated: a repeated addition would be refused.
+        credentials: TLS files and token, for a server that asks for them.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float = 30.0,
+        credentials: Shows | None = None,
+    ) -> None:
         self._url = url
         self._timeout = timeout
-        self._grpc = grpc.InferenceServerClient(url)
+        self._credentials = credentials
+        self._grpc = grpc.InferenceServerClient(url, **channel(credentials))
 
     def __enter__(self) -> Self:
         return self
@@ -145,17 +154,8 @@ class LiveItemsClient:
 
     def _infer(self, model: str, inputs: list[Any]) -> Any:
         try:
-            return self._grpc.infer(model, inputs, client_timeout=self._timeout)
+            return self._grpc.infer(
+                model, inputs, client_timeout=self._timeout, headers=headers(self._credentials)
+            )
         except InferenceServerException as error:
-            status, message = str(error.status()), error.message()
-            if "INVALID_ARGUMENT" in status:
-                raise DataError(f"The server refuses the request: {message}") from error
-            if "UNAVAILABLE" in status and "catalogue" not in message:
-                raise ServerError(
-                    f"No server answers at {self._url}. Start one with `counterpoint serve`, name "
-                    f"another (--url), or write the store itself (--store)."
-                ) from error
-            raise ServerError(
-                f"The server {self._url} failed within {self._timeout:g} s: {status} {message}. "
-                f"Look at its log."
-            ) from error
+            raise messages.explain(error, self._url, self._timeout) from error

@@ -264,7 +264,7 @@ def _copy_runtime(name: str, folder: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a file; the item table is rewritten, because Triton's environment reads no Parquet."""
-    if source.suffix != ".parquet":
+    if source.suffix != ".parquet" or target.suffix == ".parquet":
         shutil.copyfile(source, target)
         return
     items = pl.read_parquet(source)

@@ -1,5 +1,6 @@
 """Serves the registry's versions with the local tritonserver until it is interrupted."""
 
+import json
 import signal
 import threading
 import time
@@ -13,13 +14,15 @@ from filelock import FileLock, Timeout
 
 from counterpoint import artifacts, columns
 from counterpoint.config.serve import DeployConfig
-from counterpoint.errors import CounterpointError, DataError, SetupError
+from counterpoint.errors import ConfigError, CounterpointError, DataError, SetupError
 from serving import repository
 from serving.controller import Controller
 from serving.engine.live_folder import Entry
+from serving.engine.rule_set import RuleBook
 from serving.registry import Registry
 from serving.restarts import Restarts
 from serving.server import FREE_PORTS, HOST, Ports, TritonServer
+from serving.spec import InvalidInput
 
 DEFAULT_PORTS = Ports(grpc=8001, http=8000, metrics=8002)
 """Triton's usual ports."""
@@ -28,9 +31,18 @@ _LOCK_SECONDS = 60.0
 
 
 def options(config: DeployConfig, version: str) -> dict[str, str]:
-    """Return the parameters of the served models."""
+    """Return the parameters of the served models.
+
+    Raises:
+        ConfigError: ``deploy.rules`` is wrong.
+    """
+    try:
+        RuleBook(config.rules)
+    except InvalidInput as error:
+        raise ConfigError([f"deploy.{error}"]) from error
     return {
         "version": version,
+        "rules": json.dumps(config.rules, ensure_ascii=False),
         "feature_server": config.feature_server or "",
         "feature_service": config.feature_service,
         "feature_timeout": str(config.feature_timeout),

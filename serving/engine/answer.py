@@ -66,18 +66,19 @@ def tensors(answers: Sequence[Answer]) -> Arrays:
         "title": title,
         "score": score,
         "reason": reason,
-        "source": _column([answer.source for answer in answers]),
+        "source": column([answer.source for answer in answers]),
         "degraded": np.array([[answer.degraded] for answer in answers]),
         "unknown_item": pad([answer.unknown_items for answer in answers]),
         "unknown_attribute": pad([answer.unknown_attributes for answer in answers]),
-        "model_version": _column([answer.version for answer in answers]),
+        "model_version": column([answer.version for answer in answers]),
         "propensity": propensity,
-        "trace_id": _column([answer.trace_id for answer in answers]),
-        "trace": _column([answer.trace for answer in answers]),
+        "trace_id": column([answer.trace_id for answer in answers]),
+        "trace": column([answer.trace for answer in answers]),
     }
 
 
-def _column(values: Sequence[str]) -> npt.NDArray[np.object_]:
-    column = np.empty((len(values), 1), dtype=object)
-    column[:, 0] = [value.encode() for value in values]
-    return column
+def column(values: Sequence[str]) -> npt.NDArray[np.object_]:
+    """Return (B, 1) UTF-8 strings."""
+    array = np.empty((len(values), 1), dtype=object)
+    array[:, 0] = [value.encode() for value in values]
+    return array

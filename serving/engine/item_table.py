@@ -96,7 +96,7 @@ def write(path: Path, items: ItemTable) -> None:
         arrays[name] = np.frombuffer(b"".join(values), dtype=np.uint8)
         arrays[f"{name}_ends"] = np.cumsum(list(map(len, values)), dtype=np.int64)
     with path.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def read(path: Path) -> ItemTable:

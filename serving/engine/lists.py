@@ -9,7 +9,46 @@ import numpy.typing as npt
 from serving.engine.answer import REASONS, Answer
 from serving.engine.catalogue import Catalogue
 from serving.engine.question import Best, Question
+from serving.query import Query
 from serving.rules._rule import Candidates, Indices, Row, Trace
+
+
+def run_rules(
+    candidates: Candidates, query: Query, *, catalogue: Catalogue, liked: Indices, seen: Indices
+) -> tuple[Candidates, list[Trace]]:
+    """Apply the rules that are no filters.
+
+    Args:
+        candidates: Best first.
+        query: What was asked.
+        catalogue: The items.
+        liked: One-based items of the history that were liked.
+        seen: One-based items of the history.
+
+    Returns:
+        The candidates and what each rule did.
+    """
+    trace: list[Trace] = []
+    if query.rules.later:
+        row = Row(
+            k=query.k,
+            trace_id=query.trace_id,
+            liked=liked,
+            seen=seen,
+            catalogue=catalogue,
+            spread=float(candidates.score.std()) if len(candidates) else 0.0,
+        )
+        for name, rule in query.rules.later.items():
+            candidates, done = rule.rerank(candidates, row)
+            trace.append({"rule": name, **done})
+    return candidates, trace
+
+
+def propensities(candidates: Candidates, k: int) -> npt.NDArray[np.float32]:
+    """Return the probabilities of the first k items, -1 where nothing was drawn."""
+    if candidates.propensity is None:
+        return np.full(min(k, len(candidates)), -1, np.float32)
+    return candidates.propensity[:k].astype(np.float32)
 
 
 class Lists:
@@ -37,37 +76,29 @@ class Lists:
         return [self._make(*row) for row in zip(rows, best, probes, strict=True)]
 
     def _make(self, row: Question, best: Best, probe: Best | None) -> Answer:
-        k, rules = row.query.k, row.query.rules
+        k = row.query.k
         candidates, reason = self._candidates(row, best, probe)
-        trace: list[Trace] = [*row.filtered]
-        if rules.later:
-            context = Row(
-                k=k,
-                trace_id=row.query.trace_id,
-                liked=row.items[row.liked],
-                seen=row.seen,
-                catalogue=self._catalogue,
-                spread=float(candidates.score.std()) if len(candidates) else 0.0,
-            )
-            for name, rule in rules.later.items():
-                candidates, done = rule.rerank(candidates, context)
-                trace.append({"rule": name, **done})
+        candidates, trace = run_rules(
+            candidates,
+            row.query,
+            catalogue=self._catalogue,
+            liked=row.items[row.liked],
+            seen=row.seen,
+        )
         item, place = candidates.item[:k], candidates.place[:k]
         return Answer(
             item_id=self._catalogue.ids[item],
             title=self._catalogue.titles[item],
             score=candidates.score[:k].astype(np.float32),
             reason=self._names(row, reason, place),
-            propensity=np.full(len(item), -1, np.float32)
-            if candidates.propensity is None
-            else candidates.propensity[:k].astype(np.float32),
+            propensity=propensities(candidates, k),
             source=row.source,
             degraded=row.degraded,
             unknown_items=row.unknown_items,
             unknown_attributes=row.unknown_attributes,
             version=self._version,
             trace_id=row.query.trace_id,
-            trace=json.dumps(trace) if trace else "[]",
+            trace=json.dumps([*row.filtered, *trace]),
         )
 
     def _names(self, row: Question, reason: Indices, place: Indices) -> npt.NDArray[np.object_]:

@@ -21,7 +21,14 @@ from serving.rules._rule import Indices
 from serving.spec import Arrays, InvalidInput
 
 MAX_CELLS = 4_000_000
-"""Bound of rows x (history + lists) of one run of the graph: beyond it only memory grows."""
+"""Bound of rows x longest list of allowed and excluded items of one run of the graph."""
+
+DEEPER = 2
+"""Rows that want more than this many times the items of another are asked apart."""
+
+IN_PROCESS_EVENTS = 1024
+"""Rows x longest history that one run of the graph on a CPU takes well: its tensors then stay in
+the caches. Larger runs are slower per row (docs/serving.md)."""
 
 Follow = Callable[[Mapping[str, Any], Mapping[str, int]], Callable[[], LiveView]]
 """Contract and index of a version -> what returns the live items at this moment, the same object
@@ -42,6 +49,7 @@ class EngineVersion:
         folder: ``contract.json``, ``items.npz``, ``vectors.npy``, ``users.sqlite``.
         version: Name in the registry.
         graph: Runs the version's graph.
+        most_events: Bound of rows x longest history of one run.
         options: Of the model: where known users are found (serving/known_users.py).
         live: Opens the live items for a contract and an index (serving/engine/live_items.py); none:
             there are none.
@@ -57,6 +65,7 @@ class EngineVersion:
         version: str,
         graph: Graph,
         options: Mapping[str, str],
+        most_events: int = IN_PROCESS_EVENTS,
         live: Follow | None = None,
     ) -> None:
         self.version = version
@@ -66,6 +75,7 @@ class EngineVersion:
         self._profile = {token: i for i, token in enumerate(contract["profile"])}
         self._spec = contract["attributes"].get("user", {})
         self._graph = graph
+        self._most_events = most_events
         self._base = read_catalogue(folder)
         self._live = None if live is None else live(contract, self._base.index)
         self._view = None if self._live is None else self._live()
@@ -199,7 +209,7 @@ class EngineVersion:
             wanted.append((place, (row, row.bounds.allow), k))
             if len(row.probe) and len(probe := self._probe(row)):
                 wanted.append((place + len(rows), (row, probe), most))
-        for part in batches(wanted):
+        for part in batches(wanted, most_events=self._most_events):
             k = max(k for _, _, k in part)
             output = self._graph(
                 question.inputs([row for _, row, _ in part], n_profile=len(self._profile), k=k)
@@ -213,20 +223,31 @@ Wanted = tuple[int, tuple[Question, Indices], int]
 """Where the answer belongs, the row with its allowed items, and the length of its list."""
 
 
-def batches(rows: Sequence[Wanted]) -> list[list[Wanted]]:
-    """Group rows so that little is computed for padding and memory stays bounded."""
-    ordered = sorted(rows, key=_cells)
+def batches(rows: Sequence[Wanted], *, most_events: int) -> list[list[Wanted]]:
+    """Group rows so that little is computed for padding and memory stays bounded.
+
+    Args:
+        rows: In any order.
+        most_events: Bound of rows x longest history of a group; one row may be above it.
+    """
+    if len(rows) == 1:
+        return [list(rows)]
+    # Deep lists apart: the graph explains as many items for each row as the deepest row wants.
+    ordered = sorted(rows, key=lambda row: (row[2], len(row[1][0].items)))
     parts: list[list[Wanted]] = []
+    longest = widest = 0
     for row in ordered:
-        if not parts or (len(parts[-1]) + 1) * _cells(row) > MAX_CELLS:
+        question, only = row[1]
+        size = len(parts[-1]) + 1 if parts else 1
+        longest = max(longest, len(question.items), 1)
+        widest = max(widest, len(only) + len(question.bounds.exclude))
+        deeper = parts and row[2] > DEEPER * parts[-1][0][2]
+        if not parts or deeper or size * longest > most_events or size * widest > MAX_CELLS:
             parts.append([])
+            longest = max(len(question.items), 1)
+            widest = len(only) + len(question.bounds.exclude)
         parts[-1].append(row)
     return parts
-
-
-def _cells(row: Wanted) -> int:
-    question, only = row[1]
-    return len(question.items) + len(only) + len(question.bounds.exclude)
 
 
 def read_contract(folder: Path) -> dict[str, Any]:

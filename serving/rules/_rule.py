@@ -1,5 +1,6 @@
 """What a rule is given and what it can do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,6 +11,9 @@ from serving.engine.catalogue import NEVER_CHANGES, Catalogue, Mask
 
 Trace = dict[str, Any]
 """What a rule did, for the answer's trace."""
+
+Examples = tuple[Mapping[str, Any], ...]
+"""Options of a rule that make sense, for its contract test and the documentation."""
 
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from serving.engine.catalogue import NEVER_CHANGES, Catalogue, Mask
 from serving.rules._options import Options, shown
-from serving.rules._rule import Rule
+from serving.rules._rule import Examples, Rule
 from serving.spec import InvalidInput
 
 ORDER = 10
-EXAMPLES = ({}, {"at": "now"}, {"at": "2026-02-03T12:00:00+01:00"})
+EXAMPLES: Examples = ({}, {"at": "now"}, {"at": "2026-02-03T12:00:00+01:00"})
 
 
 @dataclass(frozen=True)

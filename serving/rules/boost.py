@@ -7,12 +7,12 @@ import numpy as np
 
 from serving.engine.catalogue import Catalogue
 from serving.rules._options import Options
-from serving.rules._rule import Candidates, Indices, Row, Rule, Trace, moved
+from serving.rules._rule import Candidates, Examples, Indices, Row, Rule, Trace, moved
 from serving.spec import InvalidInput
 
 ORDER = 40
 LIMIT = 100.0
-EXAMPLES = (
+EXAMPLES: Examples = (
     {"items": {"b": 2.0, "nope": 1.0}},
     {"attributes": {"genre=Drama": -1.5}},
     {"items": {"b": -1, "日本": 3}, "attributes": {"genre=Comedy": 0.5}},

@@ -6,10 +6,10 @@ import numpy as np
 
 from serving.engine.catalogue import Mask
 from serving.rules._options import Options
-from serving.rules._rule import Candidates, Indices, Numbers, Row, Rule, Trace, moved
+from serving.rules._rule import Candidates, Examples, Indices, Numbers, Row, Rule, Trace, moved
 
 ORDER = 70
-EXAMPLES = (
+EXAMPLES: Examples = (
     {"attribute": "genre", "most": 1},
     {"attribute": "genre", "most": 2},
     {"attribute": "nope", "most": 1},

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from serving.engine.catalogue import NEVER_CHANGES, Catalogue, Mask
 from serving.rules._options import Options
-from serving.rules._rule import Rule
+from serving.rules._rule import Examples, Rule
 from serving.spec import InvalidInput
 
 ORDER = 20
-EXAMPLES = (
+EXAMPLES: Examples = (
     {"any": ["genre=Drama"]},
     {"none": ["genre=Drama", "genre=Horror"]},
     {"any": ["genre=Comedy", "genre=Drama"], "none": ["genre=Horror"]},

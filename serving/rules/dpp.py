@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from serving.rules._options import Options
-from serving.rules._rule import Candidates, Row, Rule, Trace, moved, relevance, reordered
+from serving.rules._rule import Candidates, Examples, Row, Rule, Trace, moved, relevance, reordered
 
 ORDER = 51
 MAX_DEPTH = 1000
 _RANK = 1e-6
 """Below this d^2, an item lies in the span of those taken and log d^2 is noise."""
-EXAMPLES = ({}, {"weight": 0.8}, {"weight": 1, "depth": 6})
+EXAMPLES: Examples = ({}, {"weight": 0.8}, {"weight": 1, "depth": 6})
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from serving.rules._options import Options
-from serving.rules._rule import Candidates, Numbers, Row, Rule, Trace, moved
+from serving.rules._rule import Candidates, Examples, Numbers, Row, Rule, Trace, moved
 
 ORDER = 60
 MAX_DEPTH = 1000
-EXAMPLES = ({}, {"temperature": 2.5, "seed": 7}, {"temperature": 0.01, "depth": 3})
+EXAMPLES: Examples = ({}, {"temperature": 2.5, "seed": 7}, {"temperature": 0.01, "depth": 3})
 
 
 @dataclass(frozen=True)

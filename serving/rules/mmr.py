@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from serving.rules._options import Options
-from serving.rules._rule import Candidates, Row, Rule, Trace, moved, relevance, reordered
+from serving.rules._rule import Candidates, Examples, Row, Rule, Trace, moved, relevance, reordered
 
 ORDER = 50
 MAX_DEPTH = 1000
-EXAMPLES = ({}, {"weight": 0.7}, {"weight": 1, "depth": 5})
+EXAMPLES: Examples = ({}, {"weight": 0.7}, {"weight": 1, "depth": 5})
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from serving.rules._options import Options
-from serving.rules._rule import Candidates, Row, Rule, Trace, moved
+from serving.rules._rule import Candidates, Examples, Row, Rule, Trace, moved
 from serving.spec import InvalidInput
 
 ORDER = 30
 POLICIES = ("exclude", "allow", "downrank")
-EXAMPLES = ({"policy": "exclude"}, {"policy": "allow"}, {"policy": "downrank", "penalty": 0.5})
+EXAMPLES: Examples = (
+    {"policy": "exclude"},
+    {"policy": "allow"},
+    {"policy": "downrank", "penalty": 0.5},
+)
 
 
 class Exclude(Rule):

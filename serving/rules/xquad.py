@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from serving.rules._options import Options
-from serving.rules._rule import Candidates, Row, Rule, Trace, moved, relevance, reordered
+from serving.rules._rule import Candidates, Examples, Row, Rule, Trace, moved, relevance, reordered
 
 ORDER = 52
 MAX_DEPTH = 1000
 SATISFIES = 0.5
-EXAMPLES = (
+EXAMPLES: Examples = (
     {"attribute": "genre"},
     {"attribute": "genre", "weight": 1, "depth": 7},
     {"attribute": "nope"},

@@ -191,7 +191,7 @@ def test_a_store_written_without_a_server_counts_in_a_running_one(running, confi
     [
         (("add-item",), 2, "--item-id"),
         (("add-item", "--item-id", "x", "--file", "y.csv"), 2, "--file"),
-        (("add-item", "--item-id", "x", "--url", "127.0.0.1:9"), 6, "--store"),
+        (("add-item", "--item-id", "x", "--url", "127.0.0.1:9"), 6, "counterpoint serve"),
         (("add-item", "--file", "none.csv"), 3, "none.csv"),
         (("add-item", "--file", "none.txt"), 3, ".parquet"),
         (("remove-item", " "), 3, "item_id"),
