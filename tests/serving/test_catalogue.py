@@ -106,6 +106,23 @@ def test_removal_counts_at_once_and_can_be_undone(models) -> None:
     assert answer["title"][answer["item_id"].index("e")] == "Title of e"
 
 
+def test_similar_items_follow_removals_and_changes(models) -> None:
+    def similar() -> dict[str, str]:
+        outputs = ["item_id", "title"]
+        found = models.call("similar", request(item_id=["a"], k=20), outputs)
+        pairs = zip(found["item_id"][0], found["title"][0], strict=True)
+        return {item.decode(): title.decode() for item, title in pairs if item}
+
+    before = similar()
+    change(models, "remove", {"item_id": "e"})
+    change(models, "replace", {"item_id": "f", "title": "Other"})
+    change(models, "add", {"item_id": "neu", "title": "drama"})
+    assert before["f"] == "Title of f"
+    assert similar() == {i: t for i, t in before.items() if i != "e"} | {"f": "Other"}
+    change(models, "add", {"item_id": "e"})
+    assert similar() == before | {"f": "Other"}
+
+
 def test_an_item_of_the_model_can_be_changed(models) -> None:
     before = shown(ask(models))
     with pytest.raises(InvalidInput, match=r"^item_id: 'e' is in the catalogue already"):
