@@ -9,7 +9,8 @@ import polars as pl
 from counterpoint import columns, tables
 from counterpoint.attributes import Spec, normalise
 from counterpoint.errors import DataError
-from counterpoint.live_store import LiveStore, StoredItem, UnusableStore
+from counterpoint.live_items import StoredItem
+from counterpoint.live_store import LiveStore, UnusableStore
 
 logger = logging.getLogger(__name__)
 

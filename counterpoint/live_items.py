@@ -72,6 +72,33 @@ class LiveItem:
         }
 
 
+@dataclass(frozen=True)
+class StoredItem:
+    """One row of the store.
+
+    Attributes:
+        item: The item as it was given.
+        added_at: Microseconds since 1970.
+        removed_at: When it was removed (a tombstone hides the item at once), or none.
+        revision: Number of the change that wrote the row; rises over the whole store.
+    """
+
+    item: LiveItem
+    added_at: int
+    removed_at: int | None
+    revision: int
+
+
+@dataclass(frozen=True)
+class Vector:
+    """The text vector of an item: little-endian float32 under an encoder and a text."""
+
+    encoder_sha256: str
+    item_id: str
+    text_sha256: str
+    content: bytes
+
+
 def parse(given: Mapping[str, Any], *, spec: Spec | None = None) -> LiveItem:
     """Check one item.
 

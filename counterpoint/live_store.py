@@ -11,10 +11,9 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from counterpoint.live_items import FaultyItem, LiveItem
+from counterpoint.live_items import FaultyItem, LiveItem, StoredItem, Vector
 
 WAIT_SECONDS = 30.0
 """How long a writer waits for the others."""
@@ -40,33 +39,6 @@ _COLUMNS = (
 
 class UnusableStore(Exception):
     """The file cannot be read or written; the message names it."""
-
-
-@dataclass(frozen=True)
-class StoredItem:
-    """One row of the store.
-
-    Attributes:
-        item: The item as it was given.
-        added_at: Microseconds since 1970.
-        removed_at: When it was removed (a tombstone hides the item at once), or none.
-        revision: Number of the change that wrote the row; rises over the whole store.
-    """
-
-    item: LiveItem
-    added_at: int
-    removed_at: int | None
-    revision: int
-
-
-@dataclass(frozen=True)
-class Vector:
-    """The text vector of an item: little-endian float32 under an encoder and a text."""
-
-    encoder_sha256: str
-    item_id: str
-    text_sha256: str
-    content: bytes
 
 
 class LiveStore:

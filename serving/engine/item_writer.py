@@ -10,8 +10,16 @@ from typing import Any
 
 from counterpoint.attributes import Spec
 from counterpoint.item_text import item_text
-from counterpoint.live_items import FaultyItem, LiveItem, instant, item_id, parse
-from counterpoint.live_store import LiveStore, StoredItem, Vector
+from counterpoint.live_items import (
+    FaultyItem,
+    LiveItem,
+    StoredItem,
+    Vector,
+    instant,
+    item_id,
+    parse,
+)
+from counterpoint.live_store import LiveStore
 from serving.engine.text_encoder import TextEncoder
 
 

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from counterpoint.item_features import item_features
 from counterpoint.item_text import item_text
-from counterpoint.live_items import LiveItem
-from counterpoint.live_store import LiveStore, StoredItem, UnusableStore, Vector
+from counterpoint.live_items import LiveItem, StoredItem, Vector
+from counterpoint.live_store import LiveStore, UnusableStore
 from serving.engine import text_encoder
 from serving.engine.live_view import LiveRow, LiveView, Override, build
 from serving.engine.text_encoder import TextEncoder

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from counterpoint.live_items import LiveItem
-from counterpoint.live_store import StoredItem
+from counterpoint.live_items import LiveItem, StoredItem
 from serving.engine.item_table import ALWAYS_FROM, ALWAYS_UNTIL
 
 

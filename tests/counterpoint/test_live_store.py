@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from counterpoint.live_items import FaultyItem, LiveItem
-from counterpoint.live_store import LiveStore, UnusableStore, Vector
+from counterpoint.live_items import FaultyItem, LiveItem, Vector
+from counterpoint.live_store import LiveStore, UnusableStore
 
 HEAT = LiveItem("heat", "Heat", "A thief.", ("genre=Crime",), 5, 9)
 

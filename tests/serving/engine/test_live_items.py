@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from counterpoint import columns
-from counterpoint.live_items import LiveItem
-from counterpoint.live_store import LiveStore, Vector
+from counterpoint.live_items import LiveItem, Vector
+from counterpoint.live_store import LiveStore
 from serving.engine.item_table import ALWAYS_FROM, ALWAYS_UNTIL
 from serving.engine.live_items import LiveItems
 from serving.engine.live_view import LiveView
