@@ -22,8 +22,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from counterpoint import item_features as kernel
 from counterpoint.config.train import ColdConfig
-from counterpoint.errors import DataError
 
 TIE = 0.01
 """Cold items of equal features are told apart by up to this much: catalogue order settles it, so
@@ -43,33 +43,10 @@ def item_features(
     vocabulary: Sequence[str],
     config: ColdConfig,
 ) -> npt.NDArray[np.float32]:
-    """Return (N, F) features whose inner products are the kernel.
-
-    ``<phi_i, phi_j> = cosine of the texts + attribute_weight * cosine of the attributes``. A row of
-    zeros means that nothing is known about the item.
-
-    Args:
-        text: (N, T) unit vectors or zeros.
-        attributes: N lists of tokens.
-        vocabulary: The A tokens that count; F = T + A.
-        config: The weight.
-
-    Raises:
-        DataError: A text vector holds NaN or infinity.
-    """
-    broken = np.flatnonzero(~np.isfinite(text).all(1))
-    if len(broken):
-        raise DataError(
-            f"{len(broken)} of {len(text)} text vectors hold NaN or infinity, the first that of "
-            f"item number {broken[0]}. Every vector must be finite. Check the encoder's weights "
-            "(train.encoder.model) and remove its cached vectors (train.encoder.cache)."
-        )
-    place = {token: index for index, token in enumerate(vocabulary)}
-    owned = np.zeros((len(text), len(vocabulary)), dtype=np.float32)
-    for row, tokens in enumerate(attributes):
-        owned[row, [place[token] for token in tokens if token in place]] = 1.0
-    owned /= np.maximum(np.linalg.norm(owned, axis=1, keepdims=True), 1e-12)
-    return np.concatenate([text, np.float32(config.attribute_weight**0.5) * owned], axis=1)
+    """Return (N, F) features, see item_features.py, with the weight of the configuration."""
+    return kernel.item_features(
+        text, attributes, vocabulary, attribute_weight=config.attribute_weight
+    )
 
 
 def ridge_map(

@@ -1,28 +1,11 @@
-"""Templates that turn item and user rows into the text the language model reads."""
-
-from collections.abc import Iterable
+"""Item and user tables as the texts the language model reads."""
 
 import polars as pl
 
 from counterpoint import columns
+from counterpoint.item_text import TEMPLATE_VERSION, describe_attributes, item_text, join
 
-TEMPLATE_VERSION = 1
-"""Raised whenever a template changes: a model keeps the version its vectors were made with."""
-
-
-def describe_attributes(tokens: Iterable[str] | None) -> str:
-    """Turn ``genre=Comedy``, ``genre=Drama``, ``year=1995`` into one text.
-
-    Example:
-        >>> describe_attributes(["genre=Comedy", "genre=Drama", "year=1995"])
-        'genre: Comedy, Drama. year: 1995'
-    """
-    values: dict[str, list[str]] = {}
-    for token in tokens or ():
-        name, _, value = token.partition("=")
-        if value:
-            values.setdefault(name.replace("_", " "), []).append(value)
-    return ". ".join(f"{name}: {', '.join(found)}" for name, found in values.items())
+__all__ = ["TEMPLATE_VERSION", "describe_attributes", "item_texts", "user_texts"]
 
 
 def item_texts(items: pl.DataFrame) -> list[str]:
@@ -32,11 +15,7 @@ def item_texts(items: pl.DataFrame) -> list[str]:
         items: Canonical items; absent columns count as null.
     """
     return [
-        _join(
-            row.get(columns.TITLE),
-            describe_attributes(row.get(columns.ATTRIBUTES)),
-            row.get(columns.TEXT) if row.get(columns.TEXT) != row.get(columns.TITLE) else None,
-        )
+        item_text(row.get(columns.TITLE), row.get(columns.ATTRIBUTES), row.get(columns.TEXT))
         for row in items.iter_rows(named=True)
     ]
 
@@ -47,9 +26,4 @@ def user_texts(users: pl.DataFrame) -> list[str]:
     Args:
         users: Canonical users.
     """
-    return [_join(describe_attributes(tokens)) for tokens in users[columns.ATTRIBUTES].to_list()]
-
-
-def _join(*parts: str | None) -> str:
-    cleaned = (" ".join(part.split()).rstrip(".") for part in parts if part)
-    return ". ".join(part for part in cleaned if part)
+    return [join(describe_attributes(tokens)) for tokens in users[columns.ATTRIBUTES].to_list()]

@@ -15,6 +15,7 @@ from pipelines.commands import (
     evaluate,
     explain,
     fit,
+    live_items,
     models,
     monitor,
     recommend,
@@ -67,6 +68,7 @@ for module in (
     monitor,
     serve,
     recommend,
+    live_items,
     similar,
     explain,
     compile_command,
@@ -77,6 +79,7 @@ for name, group in (
     ("stage", stage),
     ("runs", runs),
     ("models", models),
+    ("live-items", live_items),
     ("config", config),
 ):
     app.add_typer(group.app, name=name)

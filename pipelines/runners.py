@@ -16,6 +16,7 @@ from counterpoint.config import Config
 from counterpoint.errors import CounterpointError, ServerError, SetupError
 from counterpoint.tables import read_json
 from pipelines import run_report, runs
+from pipelines.live_source import with_live_items
 from pipelines.watch import Watcher
 
 LOCK = ".run.lock"
@@ -63,6 +64,7 @@ def run_local(
         CounterpointError: A step ended with a fault of the user; has the step's exit status.
         SetupError: Another run is going on in the same folder, or the disk is full.
     """
+    config = with_live_items(config)
     if runner == "docker":
         _find_docker()
     root.mkdir(parents=True, exist_ok=True)
@@ -183,6 +185,7 @@ def submit(pipeline: str, config: Config, *, host: str, experiment: str, namespa
 
     from pipelines import catalogue
 
+    config = with_live_items(config)
     try:
         client = kfp.Client(
             host=host, namespace=namespace or "kubeflow", credentials=pod_credentials()

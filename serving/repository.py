@@ -33,6 +33,10 @@ RUNTIME_FILES = (
     "counterpoint/artifacts.py",
     "counterpoint/attributes.py",
     "counterpoint/errors.py",
+    "counterpoint/item_features.py",
+    "counterpoint/item_text.py",
+    "counterpoint/live_items.py",
+    "counterpoint/live_store.py",
     "counterpoint/plugins.py",
     "counterpoint/retrieval.py",
     "counterpoint/user_snapshot.py",
@@ -180,7 +184,8 @@ def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> 
         folder: Folder to write to; exists.
         form: In the cluster form, fronts have no graphs of their own.
     """
-    for file, source in (*spec.files, *(spec.graphs if form == "local" else ())):
+    present = [pair for pair in spec.optional_files if (version / pair[1]).is_file()]
+    for file, source in (*spec.files, *present, *(spec.graphs if form == "local" else ())):
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
         # All models of a payload share its files.

@@ -48,6 +48,7 @@ def options(config: DeployConfig, version: str) -> dict[str, str]:
         "feature_server": config.feature_server or "",
         "feature_service": config.feature_service,
         "feature_timeout": str(config.feature_timeout),
+        "live_items": str(Path(config.live_items).absolute()) if config.live_items else "",
     }
 
 

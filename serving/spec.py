@@ -52,6 +52,7 @@ class ModelSpec:
         max_batch_size: Most rows in one execution.
         onnx: Path of the ONNX graph inside the version folder; none: a Python front.
         files: Further files of the model: name in the repository -> path in the version folder.
+        optional_files: Files that a version may lack.
         graphs: ONNX graphs that a front runs itself in the local form, as ``files``; in the cluster
             form it asks the models that run them.
         folders: What lies beside the graph in some versions, the index of a large catalogue: name
@@ -67,6 +68,7 @@ class ModelSpec:
     max_batch_size: int = 64
     onnx: str | None = None
     files: tuple[tuple[str, str], ...] = ()
+    optional_files: tuple[tuple[str, str], ...] = ()
     graphs: tuple[tuple[str, str], ...] = ()
     folders: tuple[tuple[str, str], ...] = ()
     requires: str | None = None

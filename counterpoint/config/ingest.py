@@ -23,3 +23,7 @@ class IngestConfig(Section):
 
     cache: str = "var/assets"
     """Folder of downloaded assets."""
+
+    live_items: str | None = None
+    """File of live items that are merged into the items (``deploy.live_items``, which a pipeline
+    takes where this is not given); one that does not exist yet holds none."""

@@ -78,3 +78,7 @@ class DeployConfig(Section):
 
     feature_timeout: float = Field(default=0.2, gt=0)
     """Seconds; a slower feature server counts as down and the snapshot answers (``degraded``)."""
+
+    live_items: str | None = "var/live/items.sqlite"
+    """File of the items that were added, changed or removed since the training; made on demand on a
+    local disk. None: the served catalogue never changes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from counterpoint import artifacts, columns, datasets, tables
+from counterpoint import artifacts, columns, datasets, live_ingest, tables
 from counterpoint.config.ingest import IngestConfig
 from counterpoint.datasets import Source
 from counterpoint.datasets._source import REASON, TABLE
@@ -63,6 +63,8 @@ def run(config: IngestConfig, *, dataset: Path) -> IngestResult:
         )
         if config.until:
             source = _cut(source, config.until)
+        if config.live_items:
+            source = _with_live(source, Path(config.live_items))
         outputs = {name: getattr(source, table) for table, (name, _) in tables.FILES.items()}
         outputs[artifacts.REJECTED] = source.rejected
         try:
@@ -79,6 +81,15 @@ def _cut(source: Source, until: datetime) -> Source:
     early = source.interactions.filter(pl.col(columns.TIMESTAMP) < instant)
     note = f"Only events before {instant.isoformat()} are read (ingest.until)."
     return replace(source, interactions=early, notes=[*source.notes, note])
+
+
+def _with_live(source: Source, store: Path) -> Source:
+    """Add what was added, changed or removed while a model served."""
+    stored = live_ingest.read(store)
+    items, notes = live_ingest.merged(
+        source.items, stored, source.attributes.get("item", {}), origin=str(store)
+    )
+    return replace(source, items=items, notes=[*source.notes, *notes])
 
 
 def _describe(source: Source, dataset: Path) -> IngestResult:

@@ -36,7 +36,9 @@ def compile_all(settings: options.Config, output: Path) -> list[Path]:
     from kfp import compiler
 
     from pipelines import catalogue
+    from pipelines.live_source import with_live_items
 
+    settings = with_live_items(settings)
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for name in catalogue.PIPELINES:

@@ -4,54 +4,21 @@ Indices are one-based, as in the graph; index 0 is padding. Items added while th
 (live items) stand behind those of the graph.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from serving.engine import item_table
 from serving.engine.item_table import ItemTable, Texts
+from serving.engine.live_view import LiveView, Override
 
 Mask = npt.NDArray[np.bool_]
 """(N,) which items, zero-based."""
 
 NEVER_CHANGES = int(np.iinfo(np.int64).max)
-
-
-class Changed(Protocol):
-    """New values of an item that the graph knows; none: as exported."""
-
-    title: str | None
-    tokens: Sequence[str] | None
-    available_from: int | None
-    available_until: int | None
-
-
-class LiveView(Protocol):
-    """Items added, changed and removed since the version was exported (engine/live_view.py).
-
-    Attributes:
-        ids: (M,) added items; M may be 0.
-        titles: (M,).
-        tokens: (M,) attribute tokens.
-        features: (M, F) phi of counterpoint/cold.py; a row of zeros: nothing is known.
-        available_from: (M,) microseconds since 1970.
-        available_until: (M,) microseconds since 1970.
-        hidden: One-based items of the graph that must not be shown.
-        overrides: One-based item of the graph -> its new values.
-    """
-
-    ids: Sequence[str]
-    titles: Sequence[str]
-    tokens: Sequence[Sequence[str]]
-    features: npt.NDArray[np.float32]
-    available_from: npt.NDArray[np.int64]
-    available_until: npt.NDArray[np.int64]
-    hidden: npt.NDArray[np.int64]
-    overrides: Mapping[int, Changed]
 
 
 class Catalogue:
@@ -213,7 +180,7 @@ class Catalogue:
         )
 
 
-def _changed(table: ItemTable, overrides: Mapping[int, Changed]) -> ItemTable:
+def _changed(table: ItemTable, overrides: Mapping[int, Override]) -> ItemTable:
     """Return the table with the new values."""
     titles, first, last = table.titles.copy(), table.available_from.copy(), table.available_until
     last = last.copy()

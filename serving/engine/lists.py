@@ -103,7 +103,7 @@ class Lists:
 
     def _names(self, row: Question, reason: Indices, place: Indices) -> npt.NDArray[np.object_]:
         """Return the (n, 3) ids of the history items that speak for each item."""
-        if not len(row.items):
+        if not len(row.items) or not len(reason):
             return np.full((len(place), REASONS), b"", dtype=object)
         past = np.concatenate([[0], row.items])
         return self._catalogue.ids[past[np.where(place[:, None] >= 0, reason[place], 0)]]

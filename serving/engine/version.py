@@ -30,6 +30,10 @@ IN_PROCESS_EVENTS = 1024
 """Rows x longest history that one run of the graph on a CPU takes well: its tensors then stay in
 the caches. Larger runs are slower per row (docs/serving.md)."""
 
+Follow = Callable[[Mapping[str, Any], Mapping[str, int]], Callable[[], LiveView]]
+"""Contract and index of a version -> what returns the live items at this moment, the same object
+while nothing has changed."""
+
 Graph = Callable[[Arrays], Arrays]
 """Runs `recommender`."""
 
@@ -47,8 +51,8 @@ class EngineVersion:
         graph: Runs the version's graph.
         most_events: Bound of rows x longest history of one run.
         options: Of the model: where known users are found (serving/known_users.py).
-        live: Returns the live items at this moment, the same object while nothing has changed;
-            none: there are none.
+        live: Opens the live items for a contract and an index (serving/engine/live_items.py); none:
+            there are none.
 
     Raises:
         UnfitVersion: The version was exported for other code.
@@ -62,7 +66,7 @@ class EngineVersion:
         graph: Graph,
         options: Mapping[str, str],
         most_events: int = IN_PROCESS_EVENTS,
-        live: Callable[[], LiveView] | None = None,
+        live: Follow | None = None,
     ) -> None:
         self.version = version
         contract = read_contract(folder)
@@ -73,7 +77,8 @@ class EngineVersion:
         self._graph = graph
         self._most_events = most_events
         self._base = read_catalogue(folder)
-        self._live, self._view = live, None if live is None else live()
+        self._live = None if live is None else live(contract, self._base.index)
+        self._view = None if self._live is None else self._live()
         self._use(self._base if self._view is None else self._base.extended(self._view))
         self._users = KnownUsers(folder, options, self._base.index)
 

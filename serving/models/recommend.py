@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.engine import routing
+from serving.engine import live_items, routing, text_encoder
 from serving.engine.answer import Answer, tensors
 from serving.engine.live_folder import Entry
 from serving.engine.rule_set import RuleBook
@@ -82,6 +82,7 @@ SPEC = ModelSpec(
         ("vectors.npy", "onnx/vectors.npy"),
         ("users.sqlite", "onnx/users.sqlite"),
     ),
+    optional_files=text_encoder.SERVED,
     graphs=(("recommender.onnx", "onnx/recommender.onnx"),),
     folders=(("retrieval", "onnx/retrieval"),),
     ragged=True,
@@ -189,6 +190,7 @@ class Runtime:
             version=entry.version,
             graph=self._graph(folder, entry.number),
             options=self._options,
+            live=live_items.follow(folder, self._options),
         )
         if self._options.get("graph") != "bls":
             # Before anybody waits for it: the first run of a graph is slow, and one that cannot

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from serving.engine import live_items
 from serving.engine.answer import column
+from serving.engine.live_view import LiveView
 from serving.engine.rule_set import RuleBook
 from serving.engine.similar import MAX_K, Similar, SimilarItems
 from serving.engine.version import read_catalogue, read_contract
@@ -61,18 +63,31 @@ class Runtime:
 
     Args:
         folder: Files of the version.
-        options: ``version``; ``rules``, JSON of the default rules.
+        options: ``version``; ``rules``, JSON of the default rules; ``live_items``, the store whose
+            removals and changes are followed. Items added there have no vector to compare.
         call: Not used.
     """
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
-        read_contract(folder)
+        contract = read_contract(folder)
         self._reader = QueryReader(RuleBook(json.loads(options.get("rules") or "{}")))
-        self._items = SimilarItems(read_catalogue(folder), options["version"])
+        self._version = options["version"]
+        self._base = read_catalogue(folder)
+        self._items = SimilarItems(self._base, self._version)
+        self._view: LiveView | None = None
+        follow = live_items.follow(folder, options, encode=False)
+        self._live = None if follow is None else follow(contract, self._base.index)
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
         """Answer each request; a wrong one fails alone."""
+        self._refresh()
         return [self._execute(request) for request in requests]
+
+    def _refresh(self) -> None:
+        view = None if self._live is None else self._live()
+        if view is not None and view is not self._view:
+            self._items = SimilarItems(self._base.extended(view.of_graph()), self._version)
+            self._view = view
 
     def _execute(self, request: Arrays) -> Arrays | InvalidInput:
         try:

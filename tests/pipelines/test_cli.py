@@ -25,6 +25,7 @@ def counterpoint(*arguments: str, folder: Path | None = None) -> subprocess.Comp
 COMMANDS = [
     *("demo", "run", "fit", "batch", "evaluate", "monitor", "serve", "recommend", "explain"),
     *("compile", "submit", "stage", "runs", "models", "config", "ablate", "cross-validate"),
+    *("add-item", "remove-item", "live-items"),
 ]
 
 

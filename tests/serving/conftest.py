@@ -38,6 +38,7 @@ def deployed(
         registry=str(state / "registry"),
         triton=str(state / "triton"),
         triton_env=str(triton_env),
+        live_items=str(state / "live" / "items.sqlite"),
     )
     return config, deploy.run(config, **folders)
 

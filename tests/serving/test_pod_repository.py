@@ -43,6 +43,7 @@ def test_the_champion_in_the_cluster_form(config, folders, tmp_path):
         "recommend": "python",
         "encode": "python",
         "similar": "python",
+        "catalogue": "python",
     }
     parameters = found["recommend"].parameters
     assert parameters["feature_server"].string_value == "feature-server:6566"

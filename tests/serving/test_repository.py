@@ -127,6 +127,7 @@ def test_a_version_without_text_has_no_encoder(folders: dict[str, Path], tmp_pat
     shutil.rmtree(version / "onnx" / "item_encoder")
     repository.write(version, tmp_path / "models", form="local", number=1, options={})
     assert {p.name for p in (tmp_path / "models").iterdir()} == {
+        "catalogue",
         "recommend",
         "recommender",
         "similar",
