@@ -33,6 +33,7 @@ RUNTIME_FILES = (
     "counterpoint/attributes.py",
     "counterpoint/user_snapshot.py",
     "serving/__init__.py",
+    "serving/feature_connection.py",
     "serving/feature_server.py",
     "serving/fields.py",
     "serving/known_users.py",
