@@ -58,8 +58,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     if missing:
         raise DataError(
             f"{path} lacks {', '.join(missing)}; it has {', '.join(frame.columns)}. Needed: "
-            f"user_id and item_id; timestamp (microseconds since 1970 or ISO 8601 text) and positive may "
-            f"be left out: now, and liked."
+            f"user_id and item_id. timestamp (microseconds since 1970 or ISO 8601 text) and "
+            f"positive may be left out: now, and liked."
         )
     frame = frame.select(name for name in _COLUMNS if name in frame.columns)
     empty = [name for name, count in frame.null_count().row(0, named=True).items() if count]

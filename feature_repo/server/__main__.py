@@ -8,6 +8,8 @@ from pathlib import Path
 from counterpoint.errors import CounterpointError
 from feature_repo.server.process import HOST, PORT, quiet, serve
 
+logger = logging.getLogger("feature_repo.server")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit status of docs/cli.md."""
@@ -18,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     quiet()
     try:
-        serve(given.state, host=given.host, port=given.port, announce=logging.info)
+        serve(given.state, host=given.host, port=given.port, announce=logger.info)
     except CounterpointError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -25,13 +25,11 @@ _SWITCH_SECONDS: Final = 0.0005
 
 
 def quiet() -> None:
-    """Log what the feature server says, and of Feast only its errors.
-
-    It notes each access to its registry, and that nobody has to log in.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for name in ("feast", "feast.permissions.server.utils", "feast.infra.registry.registry"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    """Log what the feature server says, and of others only what is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("feature_repo").setLevel(logging.INFO)
+    # Feast warns of a server without log-in: the network decides who may ask.
+    logging.getLogger("feast.permissions.server.utils").setLevel(logging.ERROR)
 
 
 def serve(state: Path, *, host: str, port: int, announce: Callable[[str], object]) -> None:
@@ -88,6 +86,9 @@ def serve(state: Path, *, host: str, port: int, announce: Callable[[str], object
             runner.run(until_stopped())
     except KeyboardInterrupt:
         pass
+    except SystemExit:  # how uvicorn says that the application could not start
+        if app.failure is None:
+            raise
     finally:
         listener.close()
     if app.failure is not None:
