@@ -37,10 +37,7 @@ class App:
     """An ASGI application.
 
     Args:
-        following: The data version that is served.
-
-    Attributes:
-        failure: Why it could not start.
+        following: The data version that is served; started by whoever makes the application.
     """
 
     def __init__(self, following: Following) -> None:
@@ -51,13 +48,9 @@ class App:
             ("GET", "/health"): self._health,
             ("GET", "/live"): self._live,
         }
-        self.failure: Exception | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request, or start and stop."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
+        """Answer one request."""
         route = self._routes.get((scope.get("method", ""), scope["path"]))
         if route is None:
             with self._following.using() as opened:
@@ -119,19 +112,6 @@ class App:
 
     async def _live(self, _: Receive) -> Answer:
         return 200, {"status": "live"}
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self._following.start()
-        except Exception as error:  # shown by whoever started the server
-            self.failure = error
-            await send({"type": "lifespan.startup.failed", "message": ""})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._following.stop()
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 def _question(body: bytes) -> tuple[str, list[str], list[str] | None]:

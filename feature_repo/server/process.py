@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from counterpoint.errors import CounterpointError, SetupError
+from counterpoint.errors import SetupError
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 6566
@@ -52,10 +52,10 @@ def serve(state: Path, *, host: str, port: int, announce: Callable[[str], object
     from feature_repo.server.app import App
     from feature_repo.server.following import Following
 
-    app = App(Following(state))
+    following = Following(state)
     config = uvicorn.Config(
-        app,
-        lifespan="on",
+        App(following),
+        lifespan="off",
         access_log=False,
         log_config=None,
         log_level=logging.WARNING,
@@ -70,34 +70,27 @@ def serve(state: Path, *, host: str, port: int, announce: Callable[[str], object
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     async def until_stopped() -> None:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if server.started:
+        await following.start()
+        try:
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started and not serving.done():
+                await asyncio.sleep(0.01)
             # What was imported stays: a collection over it would hold up requests for 50 ms.
             gc.collect()
             gc.freeze()
             address, taken = listener.getsockname()[:2]
             announce(f"Feature server of {state} at http://{address}:{taken}. Stop with Ctrl-C.")
-        await serving
+            await serving
+        finally:
+            await following.stop()
 
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(until_stopped())
     except KeyboardInterrupt:
         pass
-    except SystemExit:  # how uvicorn says that the application could not start
-        if app.failure is None:
-            raise
     finally:
         listener.close()
-    if app.failure is not None:
-        if isinstance(app.failure, CounterpointError):
-            raise app.failure
-        raise SetupError(
-            f"The feature server could not open {state}: {app.failure}. Run the stage features "
-            f"again, or set features.state to the folder it wrote."
-        ) from app.failure
     announce("Feature server stopped.")
 
 
