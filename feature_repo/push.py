@@ -5,15 +5,16 @@ into the history that is stored, in its place by time, and the row that is writt
 than the one it replaces.
 """
 
+from datetime import timedelta
 from typing import Final
 
 import polars as pl
-from filelock import FileLock
 
 from counterpoint import columns
 from counterpoint.errors import DataError
 from counterpoint.histories import TIE_STEP_US, VISIBLE_AFTER_US
 from counterpoint.point_in_time import LISTS
+from feature_repo.push_lock import exclusive
 from feature_repo.store import FeatureRepository
 
 EVENT: Final = pl.Schema(
@@ -34,8 +35,7 @@ def push_events(repository: FeatureRepository, events: pl.DataFrame) -> int:
 
     Late and repeated deliveries do no harm: histories stay sorted by time, whatever the order in
     which events arrive, and an event that is already there is left out. Pushes from several
-    processes to one local store wait for each other; with a remote online store let one consumer
-    handle a user.
+    processes wait for each other.
 
     Args:
         repository: The feature store.
@@ -46,7 +46,13 @@ def push_events(repository: FeatureRepository, events: pl.DataFrame) -> int:
 
     Raises:
         DataError: A column is missing or holds nulls.
+        ServerError: Others kept the lock on a remote store for too long.
     """
+    return len(changed_users(repository, events))
+
+
+def changed_users(repository: FeatureRepository, events: pl.DataFrame) -> list[str]:
+    """Do what ``push_events`` does and return the users whose history changed."""
     missing = [name for name in EVENT if name not in events.columns]
     if missing:
         raise DataError(
@@ -61,12 +67,12 @@ def push_events(repository: FeatureRepository, events: pl.DataFrame) -> int:
             "item, a timestamp and whether it is positive. Drop or mend those rows."
         )
     if fresh.is_empty():
-        return 0
-    with FileLock(repository.folder / ".push.lock"):
+        return []
+    with exclusive(repository):
         return _merge(repository, fresh)
 
 
-def _merge(repository: FeatureRepository, fresh: pl.DataFrame) -> int:
+def _merge(repository: FeatureRepository, fresh: pl.DataFrame) -> list[str]:
     stored = repository.online(fresh[columns.USER].unique().sort().to_list())
     known = stored.select(columns.USER, *_EVENT_LISTS).explode(_EVENT_LISTS).drop_nulls()
     arriving = fresh.select(
@@ -78,8 +84,19 @@ def _merge(repository: FeatureRepository, fresh: pl.DataFrame) -> int:
     merged = _histories(_distinct(known, arriving), repository.history_length)
     changed = merged.join(stored, on=[columns.USER, *_EVENT_LISTS], how="anti")
     if not changed.is_empty():
-        repository.push(changed)
-    return len(changed)
+        repository.push(_newer_than_stored(repository, changed))
+    return changed[columns.USER].to_list()
+
+
+def _newer_than_stored(repository: FeatureRepository, rows: pl.DataFrame) -> pl.DataFrame:
+    """Date rows after those they replace: Redis drops a write that is not newer.
+
+    A late event changes a history without changing when its newest event became visible.
+    """
+    stored = repository.dated(rows[columns.USER].to_list())
+    after = pl.Series(stored, dtype=columns.INSTANT) + timedelta(microseconds=1)
+    stamp = columns.FEATURE_TIMESTAMP
+    return rows.with_columns(pl.max_horizontal(pl.col(stamp), after.alias("_after")).alias(stamp))
 
 
 def _distinct(known: pl.DataFrame, arriving: pl.DataFrame) -> pl.DataFrame:

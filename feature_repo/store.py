@@ -13,6 +13,8 @@ from typing import Any
 import polars as pl
 from feast import FeatureStore
 from feast.data_source import PushMode
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
 
 from counterpoint import columns, feature_tables
 from counterpoint.errors import DataError
@@ -109,6 +111,28 @@ class FeatureRepository:
             pl.col(LISTS).fill_null([])
         )
 
+    def dated(self, user_ids: Sequence[str]) -> list[datetime | None]:
+        """Return the feature timestamps of the users' online histories, nothing where is none."""
+        with _quiet():
+            view = self.store.get_feature_view(feature_tables.USER_HISTORY)
+            rows = self.store._get_provider().online_read(
+                self.store.config, view, [user_key(user) for user in user_ids]
+            )
+        return [stamp for stamp, _ in rows]
+
+    @property
+    def online_store(self) -> Any:
+        """Feast's online store, for what only one kind of store can do."""
+        return self.store._get_provider().online_store
+
+    def without_profile(self, item_ids: Sequence[str]) -> list[str]:
+        """Return the items of which the online store has no profile."""
+        with _quiet():
+            view = self.store.get_feature_view(feature_tables.ITEM_PROFILE)
+            keys = [_key(columns.ITEM, item) for item in item_ids]
+            rows = self.store._get_provider().online_read(self.store.config, view, keys)
+        return [item for item, (_, found) in zip(item_ids, rows, strict=True) if not found]
+
     def push(self, histories: pl.DataFrame) -> None:
         """Replace online histories by newer ones; ``feature_repo.push`` adds single events.
 
@@ -178,6 +202,15 @@ class FeatureRepository:
         first, last = both["first"].min(), both["last"].max()
         assert isinstance(first, datetime) and isinstance(last, datetime)
         return first, last
+
+
+def user_key(user_id: str) -> EntityKey:
+    """Return a user's key as online stores take it."""
+    return _key(columns.USER, user_id)
+
+
+def _key(name: str, value: str) -> EntityKey:
+    return EntityKey(join_keys=[name], entity_values=[Value(string_val=value)])
 
 
 def release_duckdb() -> None:

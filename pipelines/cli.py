@@ -1,4 +1,4 @@
-"""``counterpoint``: the command line. One command a file in pipelines/commands."""
+"""``counterpoint``: the command line. One command a file in pipelines/commands (lazy.py)."""
 
 import sys
 import warnings
@@ -6,29 +6,7 @@ import warnings
 import typer
 
 from counterpoint.errors import as_fault
-from pipelines.commands import (
-    ablate,
-    batch,
-    config,
-    cross_validate,
-    demo,
-    evaluate,
-    explain,
-    fit,
-    live_items,
-    models,
-    monitor,
-    recommend,
-    run,
-    runs,
-    serve,
-    similar,
-    stage,
-    submit,
-)
-from pipelines.commands import (
-    compile as compile_command,
-)
+from pipelines.lazy import LazyGroup
 from pipelines.options import err
 
 HELP = """Recommendations trained by contrastive learning on a language model.
@@ -50,39 +28,20 @@ validation · 5 model refused · 6 server fault · 7 the machine lacks something
 """
 
 app = typer.Typer(
-    help=HELP,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback(
+    cls=LazyGroup,
+    help=HELP,
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    demo,
-    run,
-    fit,
-    batch,
-    evaluate,
-    cross_validate,
-    ablate,
-    monitor,
-    serve,
-    recommend,
-    live_items,
-    similar,
-    explain,
-    compile_command,
-    submit,
-):
-    module.register(app)
-for name, group in (
-    ("stage", stage),
-    ("runs", runs),
-    ("models", models),
-    ("live-items", live_items),
-    ("config", config),
-):
-    app.add_typer(group.app, name=name)
+def counterpoint() -> None:
+    """The command line; its commands are in pipelines/lazy.py."""
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """Options that several commands share."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from counterpoint import config as configuration
-from counterpoint.config import Config
+if TYPE_CHECKING:
+    from counterpoint.config import Config
 
 out = Console()
 err = Console(stderr=True)
@@ -28,4 +30,7 @@ RUNS = Path("var/runs")
 
 def load(files: list[Path] | None, overrides: list[str] | None) -> Config:
     """Build the configuration of a command."""
+    # Imported here: commands without a configuration start faster.
+    from counterpoint import config as configuration
+
     return configuration.load(files or (), overrides or ())

@@ -38,8 +38,9 @@ class KnownUsers:
     def get(self, user_ids: Sequence[str]) -> tuple[dict[str, StoredUser], set[str]]:
         """Return the users that are known, and those whose answer is degraded.
 
-        Degraded: a feature server is configured but gave nothing usable for the user, so the
-        (older) snapshot is asked instead.
+        Degraded: a feature server is configured but gave nothing usable for the user. Then the
+        (older) snapshot of the version is used; a user who is not in it either has what the
+        request says: its history, else its attributes, else the start page.
         """
         if self._server is None or not user_ids:
             return self._frozen(user_ids), set()

@@ -42,6 +42,7 @@ RUNTIME_FILES = (
     "counterpoint/user_snapshot.py",
     "serving/__init__.py",
     "serving/engine/*.py",
+    "serving/feature_connection.py",
     "serving/feature_server.py",
     "serving/fields.py",
     "serving/known_users.py",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from components.publish import speak
+from counterpoint.config import Config
 from counterpoint.errors import ConfigError
 from pipelines import options
 from pipelines.teaching import TeachingCommand
@@ -99,7 +100,7 @@ def ablate(
 
 
 def run(
-    settings: options.Config,
+    settings: Config,
     chosen: list[Any],
     features: Path | None,
     protocols: list[Protocol] | None,

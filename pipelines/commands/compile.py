@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from counterpoint.config import Config
 from pipelines import options
 from pipelines.teaching import TeachingCommand
 
@@ -29,7 +30,7 @@ def compile_pipelines(
         options.out.print(f"Wrote {path}")
 
 
-def compile_all(settings: options.Config, output: Path) -> list[Path]:
+def compile_all(settings: Config, output: Path) -> list[Path]:
     """Compile all pipelines into a folder; return the files."""
     import warnings
 

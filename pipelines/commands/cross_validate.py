@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from components.publish import speak
+from counterpoint.config import Config
 from pipelines import options
 from pipelines.teaching import TeachingCommand
 
@@ -42,7 +43,7 @@ def cross_validate(
 
 
 def run(
-    settings: options.Config,
+    settings: Config,
     output: Path,
     data: Path | None,
     windows: int,

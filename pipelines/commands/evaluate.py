@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from counterpoint.config import Config
 from pipelines import options
 from pipelines.teaching import TeachingCommand
 
@@ -29,7 +30,7 @@ def evaluate(
 
 
 def evaluate_model(
-    settings: options.Config, features: Path, model: Path, output: Path, champion: Path | None
+    settings: Config, features: Path, model: Path, output: Path, champion: Path | None
 ) -> None:
     """Run the stage and print its comparison."""
     from rich.markdown import Markdown

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from counterpoint.config import Config
 from pipelines import options
 from pipelines.teaching import TeachingCommand
 
@@ -26,7 +27,7 @@ def monitor(
     watch(options.load(config, set_), validated, output)
 
 
-def watch(settings: options.Config, validated: Path, output: Path) -> None:
+def watch(settings: Config, validated: Path, output: Path) -> None:
     """Run the stage and print its verdict with the reasons."""
     from components.champion import champion_folder, need_champion
     from counterpoint.stages import monitor as stage

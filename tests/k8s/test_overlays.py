@@ -108,7 +108,7 @@ def test_feature_store_gets_its_environment(rendered, overlay):
     (waited,) = (c["command"][-1] for c in server.containers if c["name"] == "wait-for-store")
     assert f"/app/{config.features.state}/current/feature_store.yaml" in waited
     dockerfile = (ROOT / "components" / "Dockerfile").read_text("utf-8")
-    assert f'"--chdir", "/app/{config.features.state}/current"' in dockerfile
+    assert f'"feature_repo.server", "--state", "/app/{config.features.state}"' in dockerfile
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

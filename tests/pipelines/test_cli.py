@@ -25,7 +25,7 @@ def counterpoint(*arguments: str, folder: Path | None = None) -> subprocess.Comp
 COMMANDS = [
     *("demo", "run", "fit", "batch", "evaluate", "monitor", "serve", "recommend", "explain"),
     *("compile", "submit", "stage", "runs", "models", "config", "ablate", "cross-validate"),
-    *("add-item", "remove-item", "live-items"),
+    *("add-item", "remove-item", "live-items", "feature-server", "push-event", "similar"),
 ]
 
 
@@ -34,6 +34,18 @@ def test_help_names_every_command_and_the_docs_explain_each() -> None:
     documented = Path("docs/cli.md").read_text()
     for command in COMMANDS:
         assert re.search(rf"\b{command}\b", shown) and f"`{command}" in documented
+
+
+def test_a_light_command_imports_no_heavy_library() -> None:
+    """It pays for its own imports only: an event must count within a second."""
+    code = (
+        "import sys; from pipelines import cli, pushing; from typer.main import get_command; "
+        "get_command(cli.app).commands['push-event']; "
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"polars", "pandas", "numpy", "pydantic", "torch", "feast", "kfp", "httpx", "scipy"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_every_help_page_has_an_example() -> None:
