@@ -52,7 +52,7 @@ class Builder:
         """
         form = self._with_layers(variant.layers)
         if variant.vocabulary:
-            form = vocabulary.prune(form, texts, self._folder())
+            form = vocabulary.prune(form, texts, self._folder(), common=variant.common)
         if variant.precision is not None:
             folder = self._folder()
             _CONVERT[variant.precision](form.graph, folder / artifacts.ITEM_ENCODER_ONNX)

@@ -31,9 +31,9 @@ ALL = (
     "int8",
     "int8_blocks",
     "vocabulary",
-    "vocabulary+int8",
-    "vocabulary+int8_blocks",
-    "layers:5+int8_blocks",
+    "vocabulary:16000",
+    "vocabulary:16000+int8_blocks",
+    "layers:5",
 )
 """What is compared where nothing is asked for."""
 

@@ -14,7 +14,7 @@ class Measured:
 
     Attributes:
         megabytes: Size of graph and tokenizer in 10^6 bytes.
-        milliseconds: Batch size -> median time of tokenising and encoding it on one thread.
+        milliseconds: Batch size -> median CPU time of tokenising and encoding it.
         cosine: Mean cosine of the vectors.
         least_cosine: The smallest.
         overlap: See ``neighbours.overlap``.

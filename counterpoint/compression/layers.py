@@ -6,6 +6,7 @@ layers of an encoder matter least. Nothing is trained afterwards, so the vectors
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -24,7 +25,7 @@ def prune(tower: TextTower, layers: Sequence[int]) -> TextTower:
         Unsupported: The encoder has no such layers, or no list of layers.
     """
     smaller = copy.deepcopy(tower)
-    config = smaller.backbone.config
+    config: Any = smaller.backbone.config
     total = int(getattr(config, "num_hidden_layers", 0))
     lists = [
         (parent, name, child)

@@ -80,8 +80,8 @@ class Trial:
         described = self._texts != ""
         if described.sum() < 2:
             raise DataError(
-                f"{described.sum()} items have a text; two at least are needed to compare encoders. "
-                "Empty export.compression.variants."
+                f"{described.sum()} items have a text; two at least are needed to compare "
+                "encoders. Empty export.compression.variants."
             )
         parts = new_items.draw(
             recommender,

@@ -4,7 +4,9 @@ Kept are the tokens of the texts, the special ones, and every single character, 
 continuation prefix: a word of a later text that has no token of its own falls into smaller pieces,
 down to characters. Texts of the catalogue keep their tokens, so their vectors do not change:
 WordPiece takes the longest piece that matches and Unigram the likeliest split, and either is still
-there. Byte-pair merges depend on one another and are not pruned.
+there. What a new text loses is measured by pruning without it (trial.py); the commonest tokens can
+be kept as well, as far as the vocabulary is in order of frequency (BERT's and Unigram's are).
+Byte-pair merges depend on one another and are not pruned.
 """
 
 import json
@@ -28,13 +30,14 @@ _SPACE = "▁"
 """Unigram writes a space before a word so."""
 
 
-def prune(source: Form, texts: Sequence[str], folder: Path) -> Form:
+def prune(source: Form, texts: Sequence[str], folder: Path, *, common: int = 0) -> Form:
     """Write a form with a smaller vocabulary.
 
     Args:
         source: The whole form, in float32.
         texts: Texts of the catalogue; their tokens stay.
         folder: Existing folder to write to.
+        common: Tokens that stay at least; those of the texts are filled up with the first ones.
 
     Raises:
         Unsupported: The tokenizer is of another kind, or the graph looks no embedding up.
@@ -43,7 +46,7 @@ def prune(source: Form, texts: Sequence[str], folder: Path) -> Form:
     used = {
         token for encoded in source.tokenizer.encode_batch(list(texts)) for token in encoded.ids
     }
-    kept = _kept(described, used)
+    kept = _kept(described, used, common)
     _write_graph(source.graph, kept, folder / artifacts.ITEM_ENCODER_ONNX)
     place = {old: new for new, old in enumerate(kept)}
     (folder / TOKENIZER).write_text(
@@ -56,7 +59,7 @@ def prune(source: Form, texts: Sequence[str], folder: Path) -> Form:
     return smaller
 
 
-def _kept(described: dict[str, Any], used: set[int]) -> list[int]:
+def _kept(described: dict[str, Any], used: set[int], common: int) -> list[int]:
     """The ids that stay, ascending."""
     model = described["model"]
     special = {int(token["id"]) for token in described["added_tokens"]}
@@ -78,7 +81,9 @@ def _kept(described: dict[str, Any], used: set[int]) -> list[int]:
     before = set(range(int(padding.get("pad_id", 0)) + 1))
     unknowns = set() if unknown is None else {int(unknown)}
     known = pieces.keys() | special
-    return sorted((used | special | characters | before | unknowns) & known)
+    needed = (used | special | characters | before | unknowns) & known
+    first = [token for token in sorted(known) if token not in needed]
+    return sorted(needed.union(first[: max(0, common - len(needed))]))
 
 
 def _renumbered(described: dict[str, Any], place: dict[int, int]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class CompressionConfig(Section):
     """Part of the NDCG@10 on new items that may be lost; the whole interval must be above."""
 
     min_users: int = Field(default=50, ge=2)
-    """With fewer users who liked such an item the NDCG cannot be judged, and nothing is accepted."""
+    """With fewer users who liked such an item the NDCG is not judged, and nothing is accepted."""
 
     max_texts: int = Field(default=2_000, ge=2)
     """Items that are encoded and compared; liked ones first."""

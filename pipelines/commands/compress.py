@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
 from components.publish import speak
@@ -40,9 +41,9 @@ def compress(
 
       counterpoint compress --model out/model --features out/features
 
-      counterpoint compress --model out/model --features out/features --variant vocabulary+int8_blocks
+      counterpoint compress --model out/model --features out/features --variant int8_blocks
 
-      counterpoint stage export … -s export.compression.variants=[vocabulary+int8_blocks]
+      counterpoint run training -s export.compression.variants=[int8_blocks,fp16]
     """
     from counterpoint.compression.variants import parse
 
@@ -68,7 +69,9 @@ def compress(
     if json_:
         typer.echo(json.dumps(found, indent=2))
         return
-    shown = Table(*table.HEAD, title="Forms of the item encoder", title_justify="left")
+    shown = Table(
+        *table.HEAD, box=box.SIMPLE_HEAD, padding=0, pad_edge=False, collapse_padding=True
+    )
     for form in found["forms"]:
         shown.add_row(*table.cells(form))
     options.out.print(shown)
