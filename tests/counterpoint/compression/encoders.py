@@ -61,7 +61,7 @@ def exported(folder: Path) -> tuple[TextEncoder, Form, Builder]:
     from counterpoint.config import ExportConfig
 
     encoder = TextEncoder(
-        EncoderConfig(model=str(save(folder / "hub")), cache=str(folder / "cache"), max_tokens=16)
+        EncoderConfig(model=str(save(folder / "hub")), cache=str(folder / "cache"), max_tokens=40)
     )
     items = tables.conform(
         pl.DataFrame({columns.ITEM: ["1"], columns.TITLE: ["abba cafe"]}),
