@@ -21,6 +21,7 @@ from pipelines.commands import (
     run,
     runs,
     serve,
+    similar,
     stage,
     submit,
 )
@@ -66,6 +67,7 @@ for module in (
     monitor,
     serve,
     recommend,
+    similar,
     explain,
     compile_command,
     submit,

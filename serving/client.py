@@ -1,67 +1,69 @@
 """A typed gRPC client of the served models."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from counterpoint.errors import DataError, ServerError
-from serving.models import recommend
+from serving import messages
+from serving.messages import Recommendation, Recommendations, Tensors
 from serving.models.encode import SPEC as ENCODE
-from serving.query import DEFAULT_K
-from serving.spec import BYTES, ModelSpec
+from serving.questions import Question, QuestionFields, SimilarFields, SimilarQuestion
+from serving.retry import Deadline, Retry
+from serving.spec import ModelSpec
+
+__all__ = [
+    "DEFAULT_URL",
+    "Question",
+    "RecommendClient",
+    "Recommendation",
+    "Recommendations",
+    "SimilarQuestion",
+]
 
 DEFAULT_URL = "127.0.0.1:8001"
 
-_NUMPY: dict[str, Any] = {
-    "BYTES": np.object_,
-    "BOOL": np.bool_,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP32": np.float32,
-}
 
+class Shows(Protocol):
+    """What a client shows to a server with TLS and tokens."""
 
-@dataclass(frozen=True)
-class Recommendation:
-    """One recommended item; ``reasons`` are history items that contributed most."""
+    def channel(self) -> Mapping[str, Any]:
+        """Return arguments of tritonclient's InferenceServerClient."""
+        ...
 
-    item_id: str
-    title: str
-    score: float
-    reasons: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Recommendations:
-    """One answer of `recommend`; the fields are those of the served model (docs/serving.md)."""
-
-    items: Sequence[Recommendation]
-    source: str
-    model_version: str
-    degraded: bool = False
-    unknown_items: Sequence[str] = ()
-    unknown_attributes: Sequence[str] = ()
+    def headers(self) -> Mapping[str, str]:
+        """Return the metadata of each request."""
+        ...
 
 
 class RecommendClient:
-    """Asks a server over gRPC; a context manager.
+    """Asks a server over gRPC; a context manager, usable from several threads.
 
     Args:
         url: ``host:port``.
-        timeout: Seconds for each request.
+        timeout: Seconds for each call, over all attempts.
+        retry: When a call is attempted again.
+        credentials: TLS files and token, for a server that asks for them.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float = 5.0,
+        retry: Retry = Retry(),  # noqa: B008 (frozen)
+        credentials: Shows | None = None,
+    ) -> None:
         self._url = url
         self._timeout = timeout
-        self._grpc = grpc.InferenceServerClient(url)
+        self._retry = retry
+        self._credentials = credentials
+        self._grpc = grpc.InferenceServerClient(url, **channel(credentials))
 
     def __enter__(self) -> Self:
         return self
@@ -79,63 +81,48 @@ class RecommendClient:
         self._grpc.close()
 
     def recommend(
-        self,
-        *,
-        user: str = "",
-        history: Sequence[str] = (),
-        timestamps: Sequence[datetime] = (),
-        positive: Sequence[bool] = (),
-        attributes: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        k: int = DEFAULT_K,
-        timeout: float | None = None,
+        self, *, timeout: float | None = None, **question: Unpack[QuestionFields]
     ) -> Recommendations:
         """Ask for recommendations; without any argument, for the start page.
 
         Args:
-            user: A user the store may know; the history is then added to the stored one.
-            history: Item ids, oldest first.
-            timestamps: Time of each history entry, if known.
-            positive: Whether each history entry was liked; default all.
-            attributes: ``name=value``; numbers may be raw (``age=31``).
-            exclude: Items to leave out. What is in the history is left out anyway.
-            k: Length of the list.
             timeout: Seconds; default that of the client.
+            question: The fields of ``Question``, such as ``user="42"``.
 
         Raises:
             DataError: The server refuses the request; names the field.
             ServerError: The server cannot be reached, is too slow, or failed.
         """
-        micros = [round(moment.timestamp() * 1_000_000) for moment in timestamps]
-        values: dict[str, Sequence[Any]] = {
-            "user_id": [user],
-            "history": history,
-            "history_timestamp": micros,
-            "history_positive": positive,
-            "attributes": attributes,
-            "exclude": exclude,
-            "k": [k],
-        }
-        answer = self._infer(recommend.SPEC, values, timeout)
-        items = [
-            Recommendation(item, title, float(score), [reason for reason in reasons if reason])
-            for item, title, score, reasons in zip(
-                _texts(answer["item_id"]),
-                _texts(answer["title"]),
-                answer["score"][0],
-                [_texts(row[None]) for row in answer["reason"][0]],
-                strict=True,
-            )
-            if item
-        ]
-        return Recommendations(
-            items=items,
-            source=_texts(answer["source"])[0],
-            model_version=_texts(answer["model_version"])[0],
-            degraded=bool(answer["degraded"][0, 0]),
-            unknown_items=_texts(answer["unknown_item"]),
-            unknown_attributes=_texts(answer["unknown_attribute"]),
-        )
+        return self.recommend_many([Question(**question)], timeout=timeout)[0]
+
+    def recommend_many(
+        self, questions: Sequence[Question], *, timeout: float | None = None
+    ) -> list[Recommendations]:
+        """Ask several questions at once and return the answers in their order.
+
+        Up to 64 questions travel in one request; one that is wrong fails all of its request.
+
+        Raises:
+            DataError: The server refuses a question; names the field.
+            ServerError: The server cannot be reached, is too slow, or failed.
+        """
+        return self._ask(questions, timeout)
+
+    def similar(
+        self, *items: str, timeout: float | None = None, **question: Unpack[SimilarFields]
+    ) -> Recommendations:
+        """Ask for the items most like one item, or like the mean of several.
+
+        Args:
+            items: Known item ids.
+            timeout: Seconds; default that of the client.
+            question: The other fields of ``SimilarQuestion``, such as ``k=5``.
+
+        Raises:
+            DataError: The server refuses the request, for example because an item is unknown.
+            ServerError: The server cannot be reached, is too slow, or failed.
+        """
+        return self._ask([SimilarQuestion(items, **question)], timeout)[0]
 
     def encode(self, text: str, *, timeout: float | None = None) -> npt.NDArray[np.float32]:
         """Return the (D,) unit vector of an item text.
@@ -144,46 +131,69 @@ class RecommendClient:
             DataError: The server refuses the request.
             ServerError: The server cannot be reached, is too slow, or failed.
         """
-        answer = self._infer(ENCODE, {"text": [text]}, timeout)
+        answer = self._infer(ENCODE, messages.tensors(ENCODE, [{"text": [text]}]), timeout)
         return np.asarray(answer["vector"][0], dtype=np.float32)
 
+    def _ask(
+        self, questions: Sequence[Question] | Sequence[SimilarQuestion], timeout: float | None
+    ) -> list[Recommendations]:
+        answers: list[Recommendations] = []
+        for spec, tensors in messages.requests(questions):
+            answers += messages.recommendations(self._infer(spec, tensors, timeout))
+        return answers
+
     def _infer(
-        self, spec: ModelSpec, values: dict[str, Sequence[Any]], timeout: float | None
+        self, spec: ModelSpec, tensors: Tensors, timeout: float | None
     ) -> dict[str, npt.NDArray[Any]]:
-        inputs = []
-        for tensor in spec.inputs:
-            given = values[tensor.name]
-            try:
-                if tensor.dtype == BYTES:
-                    given = [value.encode() for value in given]
-                array = np.array([given], dtype=_NUMPY[tensor.dtype]).reshape(1, len(given))
-            except (OverflowError, ValueError, TypeError, AttributeError) as error:
-                raise DataError(f"{tensor.name}: {given!r} cannot be sent ({error}).") from error
-            inputs.append(grpc.InferInput(tensor.name, list(array.shape), tensor.dtype))
-            inputs[-1].set_data_from_numpy(array)
         seconds = self._timeout if timeout is None else timeout
-        try:
-            result = self._grpc.infer(spec.name, inputs, client_timeout=seconds)
-        except InferenceServerException as error:
-            raise _explain(error, self._url, seconds) from error
-        return {t.name: result.as_numpy(t.name) for t in spec.outputs}
+        deadline = Deadline(seconds, self._retry)
+        for failures, limit in enumerate(deadline.attempts(), start=1):
+            try:
+                result = self._grpc.infer(
+                    spec.name,
+                    inputs(tensors, grpc.InferInput),
+                    client_timeout=limit,
+                    headers=headers(self._credentials),
+                )
+            except InferenceServerException as error:
+                fault = messages.explain(error, self._url, seconds)
+                pause = deadline.wait(failures) if messages.retried(error) else None
+                if pause is None:
+                    raise fault from error
+                time.sleep(pause)
+            else:
+                return {t.name: result.as_numpy(t.name) for t in spec.outputs}
+        raise fault
 
 
-def _texts(row: npt.NDArray[Any]) -> list[str]:
-    return [value.decode() for value in row[0]]
+def inputs(tensors: Tensors, make: Any) -> list[Any]:
+    """Return the tensors as tritonclient's InferInput."""
+    found = []
+    for name, (dtype, array) in tensors.items():
+        found.append(make(name, list(array.shape), dtype))
+        found[-1].set_data_from_numpy(array)
+    return found
 
 
-def _explain(error: InferenceServerException, url: str, seconds: float) -> DataError | ServerError:
-    status, message = str(error.status()), error.message()
-    if "INVALID_ARGUMENT" in status:
-        return DataError(f"The server refuses the request: {message}")
-    if "DEADLINE_EXCEEDED" in status:
-        return ServerError(
-            f"The server {url} did not answer within {seconds:g} s. Raise the timeout, or look at "
-            f"the server's load and log."
-        )
-    if "UNAVAILABLE" in status:
-        return ServerError(
-            f"No server answers at {url}. Start one with `counterpoint serve`, or name another."
-        )
-    return ServerError(f"The server {url} failed: {status} {message}. Look at its log.")
+def channel(credentials: Shows | None) -> dict[str, Any]:
+    """Return the arguments of tritonclient's clients.
+
+    A channel that has lost its server looks for it again at least every second, so that a client
+    that waits is answered soon after a restart.
+    """
+    size = 2**31 - 1
+    return {
+        "channel_args": [
+            ("grpc.max_send_message_length", size),
+            ("grpc.max_receive_message_length", size),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ],
+        **(credentials.channel() if credentials else {}),
+    }
+
+
+def headers(credentials: Shows | None) -> dict[str, str] | None:
+    """Return the metadata of a request."""
+    return dict(credentials.headers()) if credentials else None

@@ -1,5 +1,6 @@
 """Serves the champion with the local tritonserver until it is interrupted."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ from filelock import FileLock, Timeout
 
 from counterpoint import artifacts, columns
 from counterpoint.config.serve import DeployConfig
-from counterpoint.errors import DataError, ServerError, SetupError
+from counterpoint.errors import ConfigError, DataError, ServerError, SetupError
 from serving import repository
+from serving.engine.rule_set import RuleBook
 from serving.registry import Registry
 from serving.server import FREE_PORTS, HOST, Ports, TritonServer
+from serving.spec import InvalidInput
 
 DEFAULT_PORTS = Ports(grpc=8001, http=8000, metrics=8002)
 """Triton's usual ports."""
@@ -21,9 +24,18 @@ _LOCK_SECONDS = 60.0
 
 
 def options(config: DeployConfig, version: str) -> dict[str, str]:
-    """Return the parameters of the served models."""
+    """Return the parameters of the served models.
+
+    Raises:
+        ConfigError: ``deploy.rules`` is wrong.
+    """
+    try:
+        RuleBook(config.rules)
+    except InvalidInput as error:
+        raise ConfigError([f"deploy.{error}"]) from error
     return {
         "version": version,
+        "rules": json.dumps(config.rules, ensure_ascii=False),
         "feature_server": config.feature_server or "",
         "feature_service": config.feature_service,
         "feature_timeout": str(config.feature_timeout),

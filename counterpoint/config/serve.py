@@ -1,6 +1,6 @@
 """Export, registry and Triton."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -61,6 +61,10 @@ class DeployConfig(Section):
 
     smoke_timeout: float = Field(default=60.0, gt=0)
     """Seconds for each answer of the smoke test."""
+
+    rules: dict[str, Any] = Field(default_factory=dict)
+    """Rules of every request that does not name them itself: name -> options; null
+    leaves a built-in rule out, of which there is one, ``availability: {}``."""
 
     feature_server: str | None = None
     """host:port of the Feast feature server; none: known users are answered from the online store's

@@ -90,3 +90,15 @@ def test_vectors_that_are_no_numbers_are_refused_with_the_item(value: float) -> 
     text[3, 1] = value
     with pytest.raises(DataError, match=r"1 of 5 text vectors.*item number 3"):
         item_features(text, [[]] * 5, [], ColdConfig())
+
+
+def test_only_the_most_popular_items_are_regressed_on() -> None:
+    features = unit(6, 4)
+    popularity = np.array([5, 0, 1, 9, 2, 3], np.float32)
+    found = ridge_map(features, popularity, ColdConfig(ridge=2.0, max_items=3))
+    some = [0, 3, 5]
+    alone = ridge_map(features[some], popularity[some], ColdConfig(ridge=2.0))
+    np.testing.assert_allclose(found[some], alone, rtol=1e-5)
+    assert not found[[1, 2, 4]].any()
+    few = ridge_map(features, popularity, ColdConfig(ridge=2.0, max_items=100))
+    assert few[[0, 2, 3, 4, 5]].any(1).all() and not few[1].any()

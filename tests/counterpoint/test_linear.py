@@ -163,3 +163,20 @@ def test_contributions_add_up_to_the_score() -> None:
     winners = torch.tensor([[1, 4], [0, 6]])
     expected = part(items, weight).gather(1, winners)
     torch.testing.assert_close(part.contributions(items, weight, winners).sum(2), expected)
+
+
+def test_few_events_score_as_many_do() -> None:
+    """A lone user's rows are read one by one; those of many users are a matrix product."""
+    statistics = statistics_of(matrix(80, 40))
+    part = scorer(solve(statistics, LinearForm()), statistics.items, 40)
+    rng = np.random.default_rng(1)
+    items, weight = torch.from_numpy(rng.integers(0, 40, (30, 6))), torch.rand(30, 6)
+    other = torch.rand(41, 3)
+    together = part.beside(other, items, weight)
+    state = torch.zeros(30, 41).scatter_add(1, part.position[items], weight)
+    torch.testing.assert_close(together[0], (state @ part.weights)[:, :-1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together[1], state @ other, rtol=1e-4, atol=1e-5)
+    for row in range(30):
+        alone = part.beside(other, items[row : row + 1], weight[row : row + 1])
+        for ours, theirs in zip(alone, together, strict=True):
+            torch.testing.assert_close(ours[0], theirs[row], rtol=1e-4, atol=1e-5)

@@ -40,6 +40,7 @@ def test_the_champion_in_the_cluster_form(config, folders, tmp_path):
         "item_encoder": "onnxruntime",
         "recommend": "python",
         "encode": "python",
+        "similar": "python",
     }
     parameters = found["recommend"].parameters
     assert parameters["feature_server"].string_value == "feature-server:6566"

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -145,3 +146,14 @@ def test_a_missing_file_is_named_and_the_old_repository_stays(
         repository.write(version, target, form="local", number=2, options={})
     assert sorted(str(p) for p in target.rglob("*")) == before
     assert {p.name for p in tmp_path.iterdir()} == {"version", "models"}
+
+
+def test_a_version_of_another_contract_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    version = tmp_path / "version"
+    shutil.copytree(folders["onnx"].parent, version)
+    contract = json.loads((version / "onnx" / "contract.json").read_text("utf-8"))
+    for old in ({**contract, "format": 2}, {k: v for k, v in contract.items() if k != "format"}):
+        (version / "onnx" / "contract.json").write_text(json.dumps(old), "utf-8")
+        with pytest.raises(DataError, match=r"contract of format (2|none).*serves format 3"):
+            repository.write(version, tmp_path / "models", form="local", number=1, options={})
+    assert not (tmp_path / "models").exists()
