@@ -1,0 +1,116 @@
+"""The questions that are asked: known users, as tensors of `recommend` and of the graph."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.serving.open_loop import Done, Send
+from counterpoint import artifacts
+from counterpoint.user_snapshot import UserSnapshot
+from serving import repository
+from serving.in_process import InProcess
+from serving.models import recommend
+from serving.spec import Arrays, InvalidInput, ModelSpec
+
+K = 10
+USERS = 200
+TIMEOUT = 30.0
+
+
+def users(folder: Path, most: int = USERS) -> list[str]:
+    """Return users with events, spread over the snapshot of a version."""
+    with closing(UserSnapshot(folder / "onnx" / artifacts.USERS_SNAPSHOT)) as store:
+        ids = [user.user_id for user in store if len(user.items)]
+    step = max(1, len(ids) // most)
+    return ids[::step][:most]
+
+
+def asking(ids: Sequence[str], *, rows: int = 1, k: int = K) -> list[Arrays]:
+    """Return requests of ``rows`` users each, as many as there are users."""
+    source = cycle(ids)
+    return [
+        {
+            "user_id": np.array([[user.encode()] for user in islice(source, rows)], dtype=object),
+            "k": np.full((rows, 1), k, np.int32),
+        }
+        for _ in ids
+    ]
+
+
+def local_models(
+    folder: Path, target: Path, options: Mapping[str, str], *, number: int = 1
+) -> InProcess:
+    """Return the models of a version in this process."""
+    repository.write(folder, target, form="local", number=number, options=options)
+    return InProcess(target, number=number, options=options)
+
+
+def encode(folder: Path, target: Path, questions: Sequence[Arrays]) -> list[Arrays]:
+    """Return the graph's tensors of each question, the whole batch in one run.
+
+    The front asks for similar rows together; here the batch stays as it came.
+    """
+    sent: list[list[Arrays]] = []
+    options = {"version": "measured"}
+    models = local_models(folder, target, options)
+
+    def noted(
+        model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None
+    ) -> Arrays:
+        sent[-1].append(inputs)
+        return models.call(model, inputs, outputs)
+
+    where = target / recommend.SPEC.name / "1"
+    front = recommend.Runtime(where, {**options, "graph": "bls"}, noted)
+    with closing(front):
+        for question in questions:
+            sent.append([])
+            (answer,) = front.execute([question])
+            if isinstance(answer, InvalidInput):
+                raise answer
+    return [_together(parts) for parts in sent]
+
+
+def _together(parts: Sequence[Arrays]) -> Arrays:
+    joined = {}
+    for name in parts[0]:
+        width = max(part[name].shape[1] for part in parts)
+        padded = [np.pad(p[name], ((0, 0), (0, width - p[name].shape[1]))) for p in parts]
+        joined[name] = np.concatenate(padded)
+    return joined
+
+
+def prepared(make: type, spec: ModelSpec, requests: Sequence[Arrays]) -> list[list[object]]:
+    """Return tritonclient's inputs of each request."""
+    dtypes = {tensor.name: tensor.dtype for tensor in spec.inputs}
+    found = []
+    for request in requests:
+        inputs = []
+        for name, array in request.items():
+            inputs.append(make(name, list(array.shape), dtypes[name]))
+            inputs[-1].set_data_from_numpy(array)
+        found.append(inputs)
+    return found
+
+
+def grpc_send(client: object, make: type, spec: ModelSpec, requests: Sequence[Arrays]) -> Send:
+    """Return a way to send request n (round and round) over gRPC, whose answer is read."""
+    ready = prepared(make, spec, requests)
+    first = spec.outputs[0].name
+
+    def send(number: int, done: Done) -> None:
+        def answered(result: object, error: Exception | None) -> None:
+            if error is None:
+                read: npt.NDArray[np.generic] | None = result.as_numpy(first)  # type: ignore[attr-defined]
+                done(None if read is not None and read.size else "an empty answer")
+            else:
+                done(str(error))
+
+        inputs = ready[number % len(ready)]
+        client.async_infer(spec.name, inputs, answered, client_timeout=TIMEOUT)  # type: ignore[attr-defined]
+
+    return send
