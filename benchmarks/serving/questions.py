@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from benchmarks.serving.open_loop import Done, Send
-from counterpoint import artifacts
+from counterpoint import artifacts, columns
 from counterpoint.user_snapshot import UserSnapshot
 from serving import repository
 from serving.in_process import InProcess
@@ -27,6 +28,12 @@ def users(folder: Path, most: int = USERS) -> list[str]:
         ids = [user.user_id for user in store if len(user.items)]
     step = max(1, len(ids) // most)
     return ids[::step][:most]
+
+
+def items(folder: Path) -> list[str]:
+    """Return the item ids of a version."""
+    table = pl.read_parquet(folder / "onnx" / artifacts.ITEMS, columns=[columns.ITEM])
+    return [str(item) for item in table[columns.ITEM]]
 
 
 def asking(ids: Sequence[str], *, rows: int = 1, k: int = K) -> list[Arrays]:

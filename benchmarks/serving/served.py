@@ -124,7 +124,6 @@ def serving(
         f"deploy.triton={triton}",
         f"deploy.live_items={setting.scratch / 'items.sqlite'}",
         f"features.state={setting.features.absolute()}",
-        "deploy.poll_seconds=0.1",
         *settings,
     ]
     command = [sys.executable, "-m", "pipelines.cli", "serve"]
