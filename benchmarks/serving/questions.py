@@ -1,7 +1,7 @@
 """The questions that are asked: known users, as tensors of `recommend` and of the graph."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from benchmarks.serving.open_loop import Done, Send
 from counterpoint import artifacts, columns
 from counterpoint.user_snapshot import UserSnapshot
 from serving import repository
-from serving.in_process import InProcess
 from serving.models import recommend
-from serving.spec import Arrays, InvalidInput, ModelSpec
+from serving.onnx_session import OnnxSession
+from serving.spec import Arrays, Call, InvalidInput, ModelSpec
 
 K = 10
 USERS = 200
@@ -48,12 +48,30 @@ def asking(ids: Sequence[str], *, rows: int = 1, k: int = K) -> list[Arrays]:
     ]
 
 
-def local_models(
-    folder: Path, target: Path, options: Mapping[str, str], *, number: int = 1
-) -> InProcess:
-    """Return the models of a version in this process."""
-    repository.write(folder, target, form="local", number=number, options=options)
-    return InProcess(target, number=number, options=options)
+@contextmanager
+def front(
+    folder: Path, target: Path, options: Mapping[str, str], call: Call
+) -> Iterator[recommend.Runtime]:
+    """Give the front `recommend` of a version in this process.
+
+    Args:
+        folder: Folder of the version.
+        target: Model repository, written if it is not there.
+        options: Parameters of the model.
+        call: Asks other models.
+    """
+    if not target.is_dir():
+        repository.write(folder, target, form="local", number=1, options=options)
+    with closing(recommend.Runtime(target / recommend.SPEC.name / "1", options, call)) as found:
+        yield found
+
+
+def answer(runtime: recommend.Runtime, question: Arrays) -> Arrays:
+    """Return the answer to a right question."""
+    (found,) = runtime.execute([question])
+    if isinstance(found, InvalidInput):
+        raise found
+    return found
 
 
 def encode(folder: Path, target: Path, questions: Sequence[Arrays]) -> list[Arrays]:
@@ -62,23 +80,18 @@ def encode(folder: Path, target: Path, questions: Sequence[Arrays]) -> list[Arra
     The front asks for similar rows together; here the batch stays as it came.
     """
     sent: list[list[Arrays]] = []
-    options = {"version": "measured"}
-    models = local_models(folder, target, options)
+    graph = OnnxSession(folder / "onnx" / artifacts.RECOMMENDER_ONNX)
 
     def noted(
         model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None
     ) -> Arrays:
         sent[-1].append(inputs)
-        return models.call(model, inputs, outputs)
+        return graph.run(inputs)
 
-    where = target / recommend.SPEC.name / "1"
-    front = recommend.Runtime(where, {**options, "graph": "bls"}, noted)
-    with closing(front):
+    with front(folder, target, {"version": "measured", "graph": "bls"}, noted) as runtime:
         for question in questions:
             sent.append([])
-            (answer,) = front.execute([question])
-            if isinstance(answer, InvalidInput):
-                raise answer
+            answer(runtime, question)
     return [_together(parts) for parts in sent]
 
 

@@ -74,8 +74,10 @@ def wrong_option(random: Random) -> Case:
     rule = random.choice(list(OPTIONS))
     option = random.choice(OPTIONS[rule])
     body = {rule: {option: random.choice(WRONG)}}
-    if rule == "cap" and option != "attribute":
+    if rule in ("cap", "xquad") and option != "attribute":
         body[rule]["attribute"] = "genre"
+    if rule == "cap" and option != "most":
+        body[rule]["most"] = 2
     if rule == "seen" and option != "policy":
         body[rule]["policy"] = "downrank"
     raw = json.dumps(body).encode()

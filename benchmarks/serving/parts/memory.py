@@ -97,7 +97,7 @@ def _ask(client: grpc.InferenceServerClient, asked: Sequence[Arrays], start: int
     """Ask the next ``n`` requests, a few under way at once."""
     slots, wrong = threading.Semaphore(UNDER_WAY), list[str]()
 
-    def answered(_: object, error: Exception | None) -> None:
+    def answered(result: object, error: Exception | None) -> None:
         if error is not None:
             wrong.append(str(error))
         slots.release()

@@ -89,8 +89,8 @@ def run(setting: Setting) -> Result:
             ready = questions.prepared(grpc.InferInput, recommend.SPEC, asked)
 
             def send(number: int, done: Done) -> None:
-                def answered(answer: Any, error: Exception | None) -> None:
-                    done(str(error) if error is not None else judge.look(number, answer))
+                def answered(result: Any, error: Exception | None) -> None:
+                    done(str(error) if error is not None else judge.look(number, result))
 
                 client.async_infer("recommend", ready[number % len(ready)], answered)
 
@@ -147,11 +147,17 @@ def precomputed(
         "feature_service": setting.config.deploy.feature_service,
         "feature_timeout": "10",
     }
-    models = questions.local_models(version, setting.scratch / f"models of {name}", options)
-    answers = [models.call("recommend", q, ["item_id", "score", "degraded"]) for q in asked]
+    target = setting.scratch / f"models of {name}"
+    with questions.front(version, target, options, alone) as runtime:
+        answers = [questions.answer(runtime, question) for question in asked]
     if any(answer["degraded"].any() for answer in answers):
         raise CounterpointError("The feature server did not answer while answers were precomputed.")
     return [(a["item_id"][0].tolist(), a["score"][0].tolist()) for a in answers]
+
+
+def alone(model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None) -> Arrays:
+    """Refuse to ask another model: the front runs the graph itself."""
+    raise AssertionError(f"{model} was asked")
 
 
 def apart(expected: Expected) -> None:
