@@ -43,7 +43,9 @@ def markdown(parts: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
     return "\n".join([*lines, *_others(folder), ""])
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: bool = True) -> list[str]:
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: bool = True
+) -> list[str]:
     """Return a Markdown table; all columns but the first are numbers."""
     rules = ["---", *(["---:" if numbers else "---"] * (len(heads) - 1))]
     shown = [heads, rules, *([_cell(value) for value in row] for row in rows)]
@@ -61,8 +63,7 @@ def _others(folder: Path) -> list[str]:
     if live.is_file():
         found = json.loads(live.read_text("utf-8"))
         rows = [
-            [f["what"], f["count"], f["p50_ms"], f["p99_ms"], f["max_ms"]]
-            for f in found["figures"]
+            [f["what"], f["count"], f["p50_ms"], f["p99_ms"], f["max_ms"]] for f in found["figures"]
         ]
         lines += ["", f"Live features (`{COMMAND}.live`, [page](live.md)), load average "]
         lines[-1] += f"{found['facts']['load_average']}:"

@@ -72,7 +72,9 @@ class Plain:
             }
         )
         found = zip(
-            best["item"][0].tolist(), best["score"][0].tolist(), best["reason"][0].tolist(),
+            best["item"][0].tolist(),
+            best["score"][0].tolist(),
+            best["reason"][0].tolist(),
             strict=True,
         )
         return [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 STAGES = ("parse", "users", "graph", "live_items", "rules", "answer")
 """Of serving/observe/observer.py."""
 
-_LINE = re.compile(r'^(?P<name>\w+)\{(?P<labels>[^}]*)\} (?P<value>\S+)$', re.MULTILINE)
+_LINE = re.compile(r"^(?P<name>\w+)\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 

@@ -47,7 +47,9 @@ class Case:
             return None if self.may_pass else "was answered"
         if status not in REFUSALS:
             return f"status {status}"
-        if not any(re.search(rf"(?<!\w){re.escape(field)}(?!\w)", message) for field in self.fields):
+        if not any(
+            re.search(rf"(?<!\w){re.escape(field)}(?!\w)", message) for field in self.fields
+        ):
             return "names no field"
         return None
 

@@ -42,7 +42,9 @@ def tritons(random: Random) -> HttpCase:
     """Return a wrong request to Triton's HTTP endpoint."""
     choice = random.randrange(9)
     if choice == 0:
-        body = random.choice((b"", b"{", b"[]", b"1", b"nul", b"\xff\xfe", b'{"inputs": }', b"\x00"))
+        body = random.choice(
+            (b"", b"{", b"[]", b"1", b"nul", b"\xff\xfe", b'{"inputs": }', b"\x00")
+        )
         return HttpCase("HTTP: no JSON", "POST", INFER, body, fields=("json", "input"))
     if choice == 1:
         depth = random.choice((100, 1000, 50_000))
@@ -60,14 +62,26 @@ def tritons(random: Random) -> HttpCase:
         fields = (field, "k", "json", "input")
         return HttpCase("HTTP: wrong tensor", "POST", INFER, body, fields=fields, may_pass=True)
     if choice == 4:
-        tensor = {"name": "k", "shape": [1, 1], "datatype": "INT32", "data": [random.choice((0, 101))]}
+        tensor = {
+            "name": "k",
+            "shape": [1, 1],
+            "datatype": "INT32",
+            "data": [random.choice((0, 101))],
+        }
         body = json.dumps({"inputs": [tensor]}).encode()
         return HttpCase("HTTP: k out of range", "POST", INFER, body, fields=("k",))
     if choice == 5:
         length = random.choice(("5", "-1", "x", "99999999999999999999", "0", "1e3"))
         headers = (("Inference-Header-Content-Length", length),)
         body = b'{"inputs": []}' + random.randbytes(20)
-        return HttpCase("HTTP: header length", "POST", INFER, body, headers, ("json", "header", "length", "input"))
+        return HttpCase(
+            "HTTP: header length",
+            "POST",
+            INFER,
+            body,
+            headers,
+            ("json", "header", "length", "input"),
+        )
     if choice == 6:
         tensor = {"name": "user_id", "shape": [1, 1], "datatype": "BYTES"}
         size = random.choice((-1, 0, 3, 10**6, 2**63))
@@ -77,7 +91,9 @@ def tritons(random: Random) -> HttpCase:
         fields = ("user_id", "binary", "size", "input", "json")
         return HttpCase("HTTP: binary size", "POST", INFER, head + b"abc", headers, fields)
     if choice == 7:
-        path = random.choice(("/v2/models/none/infer", "/v2/models/recommend/versions/99/infer", "/v2/x"))
+        path = random.choice(
+            ("/v2/models/none/infer", "/v2/models/recommend/versions/99/infer", "/v2/x")
+        )
         body = b'{"inputs": [{"name": "k", "shape": [1,1], "datatype": "INT32", "data": [5]}]}'
         return HttpCase("HTTP: no such path", "POST", path, body)
     method = random.choice(("GET", "PUT", "DELETE", "PATCH"))

@@ -51,7 +51,9 @@ def catalogue(random: Random) -> Case:
 
 def encode(random: Random) -> Case:
     raw = random.choice((texts(b"\xff"), texts(b"\xed\xa0\x80"), b"\xff\xff\xff\xff", b""))
-    return Case("encode: wrong text", message("encode", {"text": ("BYTES", (1, 1), raw)}), ("text",))
+    return Case(
+        "encode: wrong text", message("encode", {"text": ("BYTES", (1, 1), raw)}), ("text",)
+    )
 
 
 def long_text(random: Random) -> Case:
@@ -75,7 +77,9 @@ def graph(random: Random) -> Case:
     value = random.choice((-1, -(2**63), 10**6, 2**62))
     if name == "missing":
         del tensors[random.choice(list(tensors))]
-        return Case("recommender: missing input", message("recommender", tensors), ("input", "inputs"))
+        return Case(
+            "recommender: missing input", message("recommender", tensors), ("input", "inputs")
+        )
     if name == "nan":
         tensors["history_age"] = ("FP32", (1, 2), struct.pack("<2f", float("nan"), float("inf")))
         request = message("recommender", tensors)

@@ -55,7 +55,9 @@ def wrong_shape(random: Random) -> Case:
 
 def odd_dimension(random: Random) -> Case:
     name = random.choice(("k", *STRINGS))
-    shape = random.choice(((1, -1), (-1, 1), (-5, 1), (1, -(2**40)), (1, 2**40), (2**62, 4), (2**33, 2**33)))
+    shape = random.choice(
+        ((1, -1), (-1, 1), (-5, 1), (1, -(2**40)), (1, 2**40), (2**62, 4), (2**33, 2**33))
+    )
     raw = ints(5, code="i") if name == "k" else texts(b"x")
     kind = "INT32" if name == "k" else "BYTES"
     case = _with(random, "negative or huge dimension", name, (kind, shape, raw))
@@ -116,7 +118,15 @@ def not_utf8(random: Random) -> Case:
 def odd_text(random: Random) -> Case:
     name = random.choice(("user_id", "history", "allow", "exclude"))
     value = random.choice(
-        (b"\x00", b"a\x00b", b"x" * 100_000, "🎬".encode() * 50, b"' OR 1=1 --", b"../../etc", b"{}")
+        (
+            b"\x00",
+            b"a\x00b",
+            b"x" * 100_000,
+            "🎬".encode() * 50,
+            b"' OR 1=1 --",
+            b"../../etc",
+            b"{}",
+        )
     )
     case = _with(random, "odd id", name, ("BYTES", (1, 1), texts(value)))
     return Case(case.kind, case.request, case.fields, may_pass=True)

@@ -41,9 +41,7 @@ def run(setting: Setting) -> Result:
                 load = os.getloadavg()[0]
                 gc.collect()
                 gc.freeze()
-                due = arrivals(
-                    RATE, setting.count(int(RATE * SECONDS)), spacing=spacing, seed=seed
-                )
+                due = arrivals(RATE, setting.count(int(RATE * SECONDS)), spacing=spacing, seed=seed)
                 outcome = open_loop(send, due)
                 found.append(outcome)
                 late = float(np.percentile(outcome.late_ms, 99))

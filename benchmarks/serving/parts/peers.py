@@ -72,7 +72,10 @@ def run(setting: Setting) -> Result:
                 "`recommend` on Triton, live features, gRPC",
                 questions.grpc_send(client, grpc.InferInput, recommend.SPEC, asked),
             ),
-            Way("FastAPI and uvicorn, users in memory, HTTP", stack.enter_context(over_http(port, ids))),
+            Way(
+                "FastAPI and uvicorn, users in memory, HTTP",
+                stack.enter_context(over_http(port, ids)),
+            ),
         ]
         for way in ways:
             open_loop(way.send, arrivals(RATE, 50, seed=1))

@@ -126,10 +126,7 @@ def run(setting: Setting) -> Result:
             ),
             Table(
                 ("answers of", "count"),
-                [
-                    (name, judge.versions[served.names[name]])
-                    for name in "abc"
-                ],
+                [(name, judge.versions[served.names[name]]) for name in "abc"],
             ),
             Table(("latency meanwhile", "ms"), list(figures.items())),
         ],
@@ -155,7 +152,9 @@ def precomputed(
     return [(a["item_id"][0].tolist(), a["score"][0].tolist()) for a in answers]
 
 
-def alone(model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None) -> Arrays:
+def alone(
+    model: str, inputs: Arrays, outputs: Sequence[str], *, number: int | None = None
+) -> Arrays:
     """Refuse to ask another model: the front runs the graph itself."""
     raise AssertionError(f"{model} was asked")
 

@@ -42,9 +42,7 @@ class Simulated:
 
 
 def run(server: Simulated, due: np.ndarray) -> Outcome:
-    return open_loop(
-        server.send, due, clock=server.clock, sleep=server.sleep, wait=server.wait
-    )
+    return open_loop(server.send, due, clock=server.clock, sleep=server.sleep, wait=server.wait)
 
 
 def test_waiting_counts() -> None:
