@@ -18,7 +18,7 @@ from counterpoint.atomic import replaced_folder
 from counterpoint.config.serve import ExportConfig
 from counterpoint.errors import DataError
 from counterpoint.histories import Histories
-from counterpoint.item_vectors import similarity_vectors
+from counterpoint.item_vectors import similarity_map, similarity_vectors
 from counterpoint.large_export import Recall, check_recall, export_large
 from counterpoint.onnx_graphs import TENSORS, export_module, export_recommender
 from counterpoint.recommender import Recommender
@@ -102,6 +102,7 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
         write_json(folder / artifacts.CONTRACT, description)
         with_availability(recommender.items, items).write_parquet(folder / artifacts.ITEMS)
         np.save(folder / artifacts.ITEM_VECTORS, similarity_vectors(recommender.module))
+        np.save(folder / artifacts.SIMILARITY_MAP, similarity_map(recommender.module))
         stored = user_snapshot.write(
             folder / artifacts.USERS_SNAPSHOT,
             stored_users(users, recommender.settings.history_length),

@@ -278,4 +278,4 @@ def read_catalogue(folder: Path) -> Catalogue:
             f"{folder} has {len(table)} items and {len(vectors)} vectors: its files are of "
             f"different versions. Publish the version again."
         )
-    return Catalogue(table, vectors)
+    return Catalogue(table, vectors, placing=np.load(folder / artifacts.SIMILARITY_MAP))

@@ -80,6 +80,7 @@ SPEC = ModelSpec(
         ("contract.json", "onnx/contract.json"),
         ("items.npz", "onnx/items.parquet"),
         ("vectors.npy", "onnx/vectors.npy"),
+        ("similarity_map.npy", "onnx/similarity_map.npy"),
         ("users.sqlite", "onnx/users.sqlite"),
     ),
     optional_files=text_encoder.SERVED,

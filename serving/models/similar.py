@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.engine import live_items
+from serving.engine import live_items, text_encoder
 from serving.engine.answer import column
 from serving.engine.live_view import LiveView
 from serving.engine.rule_set import RuleBook
@@ -53,7 +53,9 @@ SPEC = ModelSpec(
         ("contract.json", "onnx/contract.json"),
         ("items.npz", "onnx/items.parquet"),
         ("vectors.npy", "onnx/vectors.npy"),
+        ("similarity_map.npy", "onnx/similarity_map.npy"),
     ),
+    optional_files=text_encoder.SERVED,
     ragged=True,
 )
 
@@ -63,8 +65,8 @@ class Runtime:
 
     Args:
         folder: Files of the version.
-        options: ``version``; ``rules``, JSON of the default rules; ``live_items``, the store whose
-            removals and changes are followed. Items added there have no vector to compare.
+        options: ``version``; ``rules``, JSON of the default rules; ``live_items``, the store of
+            what was added, changed and removed since.
         call: Not used.
     """
 
@@ -75,7 +77,7 @@ class Runtime:
         self._base = read_catalogue(folder)
         self._items = SimilarItems(self._base, self._version)
         self._view: LiveView | None = None
-        follow = live_items.follow(folder, options, encode=False)
+        follow = live_items.follow(folder, options)
         self._live = None if follow is None else follow(contract, self._base.index)
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
@@ -86,7 +88,7 @@ class Runtime:
     def _refresh(self) -> None:
         view = None if self._live is None else self._live()
         if view is not None and view is not self._view:
-            self._items = SimilarItems(self._base.extended(view.of_graph()), self._version)
+            self._items = SimilarItems(self._base.extended(view), self._version)
             self._view = view
 
     def _execute(self, request: Arrays) -> Arrays | InvalidInput:

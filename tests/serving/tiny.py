@@ -182,6 +182,8 @@ def write_onnx(folder: Path) -> Path:
     ).write_parquet(folder / "items.parquet")
     vectors = nn.functional.normalize(module.vectors.detach()[1:], dim=1)
     np.save(folder / artifacts.ITEM_VECTORS, vectors.numpy())
+    placing = np.random.default_rng(5).standard_normal((TEXT_WIDTH + len(VOCABULARY) + 1, 4))
+    np.save(folder / artifacts.SIMILARITY_MAP, placing.astype(np.float32))
     user_snapshot.write(folder / "users.sqlite", USERS)
     return folder
 
