@@ -6,7 +6,7 @@ vector is predicted from its features by ridge regression over the liked items:
 
     v(cold) = normalise(m + phi_cold W' (V - m)),  m = mean of the liked items' vectors V
 
-The map (W' (V - m), m) is exported too, so that items added while the model serves find their place.
+The map (W' (V - m), m) is exported too, so that items added while serving find their place.
 """
 
 import numpy as np
