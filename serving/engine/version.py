@@ -26,9 +26,9 @@ MAX_CELLS = 4_000_000
 DEEPER = 2
 """Rows that want more than this many times the items of another are asked apart."""
 
-IN_PROCESS_EVENTS = 1024
-"""Rows x longest history that one run of the graph on a CPU takes well: its tensors then stay in
-the caches. Larger runs are slower per row (docs/serving.md)."""
+IN_PROCESS_EVENTS = 4096
+"""Rows x longest history of one run of the graph on a CPU: less splits too often, more computes too
+much padding."""
 
 Graph = Callable[[Arrays], Arrays]
 """Runs `recommender`."""
