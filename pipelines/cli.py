@@ -9,6 +9,7 @@ from counterpoint.errors import as_fault
 from pipelines.commands import (
     ablate,
     batch,
+    certificates,
     config,
     cross_validate,
     demo,
@@ -67,6 +68,7 @@ for module in (
     serve,
     recommend,
     explain,
+    certificates,
     compile_command,
     submit,
 ):

@@ -27,6 +27,10 @@ def recommend(
         typer.Option(help="host:port of a server's gRPC; default: one is started for this call."),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 5.0,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `counterpoint certificates`, for a server with TLS."),
+    ] = None,
     config: options.ConfigFiles = None,
     set_: options.Overrides = None,
 ) -> None:
@@ -42,6 +46,7 @@ def recommend(
     """
     from pipelines import answers
     from serving.client import RecommendClient
+    from serving.credentials import NO_CREDENTIALS, Credentials
     from serving.serve import champion_server, champion_titles
 
     settings = options.load(config, set_)
@@ -50,9 +55,10 @@ def recommend(
     if wrong:
         raise ConfigError([f"Attribute {token!r} must look like name=value." for token in wrong])
     question = f"user {user}" if user else "you"
+    shown = Credentials.of_folder(credentials) if credentials and url else NO_CREDENTIALS
 
     def ask(address: str) -> None:
-        with RecommendClient(address, timeout=timeout) as client:
+        with RecommendClient(address, timeout=timeout, credentials=shown) as client:
             answer = client.recommend(
                 user=user,
                 history=split(history),
