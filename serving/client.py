@@ -12,6 +12,7 @@ import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
 from counterpoint.errors import DataError, ServerError
+from serving.credentials import NO_CREDENTIALS, Credentials, plain_client
 from serving.models import recommend
 from serving.models.encode import SPEC as ENCODE
 from serving.query import DEFAULT_K
@@ -45,6 +46,7 @@ class Recommendations:
     items: Sequence[Recommendation]
     source: str
     model_version: str
+    trace_id: str
     degraded: bool = False
     unknown_items: Sequence[str] = ()
     unknown_attributes: Sequence[str] = ()
@@ -56,12 +58,20 @@ class RecommendClient:
     Args:
         url: ``host:port``.
         timeout: Seconds for each request.
+        credentials: TLS files and token, for a server that asks for them.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float = 5.0,
+        credentials: Credentials = NO_CREDENTIALS,
+    ) -> None:
         self._url = url
         self._timeout = timeout
-        self._grpc = grpc.InferenceServerClient(url)
+        self._credentials = credentials
+        self._grpc = plain_client(url, credentials)
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +142,7 @@ class RecommendClient:
             items=items,
             source=_texts(answer["source"])[0],
             model_version=_texts(answer["model_version"])[0],
+            trace_id=_texts(answer["trace_id"])[0],
             degraded=bool(answer["degraded"][0, 0]),
             unknown_items=_texts(answer["unknown_item"]),
             unknown_attributes=_texts(answer["unknown_attribute"]),
@@ -163,7 +174,8 @@ class RecommendClient:
             inputs[-1].set_data_from_numpy(array)
         seconds = self._timeout if timeout is None else timeout
         try:
-            result = self._grpc.infer(spec.name, inputs, client_timeout=seconds)
+            headers = self._credentials.headers()
+            result = self._grpc.infer(spec.name, inputs, client_timeout=seconds, headers=headers)
         except InferenceServerException as error:
             raise _explain(error, self._url, seconds) from error
         return {t.name: result.as_numpy(t.name) for t in spec.outputs}
@@ -182,6 +194,13 @@ def _explain(error: InferenceServerException, url: str, seconds: float) -> DataE
             f"The server {url} did not answer within {seconds:g} s. Raise the timeout, or look at "
             f"the server's load and log."
         )
+    if "restricted" in message:
+        return ServerError(
+            f"The server {url} asks for a token: {message}. Give the client the token for "
+            f"inference (Credentials.token; `counterpoint recommend --credentials FOLDER`)."
+        )
+    if "UNAVAILABLE" in status and ("queue size" in message or "timeout expired" in message):
+        return ServerError(f"The server {url} is overloaded: {message}. Try again a little later.")
     if "UNAVAILABLE" in status:
         return ServerError(
             f"No server answers at {url}. Start one with `counterpoint serve`, or name another."

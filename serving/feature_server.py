@@ -32,8 +32,14 @@ class FeatureServer:
         self._service = service
         self._down_until = 0.0
 
-    def get(self, user_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    def get(
+        self, user_ids: Sequence[str], headers: Mapping[str, str]
+    ) -> dict[str, Mapping[str, Any]]:
         """Return the features of the users that the store knows: user id -> feature -> value.
+
+        Args:
+            user_ids: Who is wanted.
+            headers: Sent along: the trace context.
 
         Raises:
             FeatureServerDown: No usable answer.
@@ -42,7 +48,7 @@ class FeatureServer:
             raise FeatureServerDown("the feature server failed a moment ago")
         body = json.dumps({"feature_service": self._service, "entities": {"user_id": [*user_ids]}})
         try:
-            answer = self._post("/get-online-features", body)
+            answer = self._post("/get-online-features", body, headers)
             names = answer["metadata"]["feature_names"]
             columns = [column["values"] for column in answer["results"]]
             table = dict(zip(names, columns, strict=True))
@@ -53,12 +59,13 @@ class FeatureServer:
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
             self._connection.close()
             self._down_until = time.monotonic() + RETRY_SECONDS
-            logger.warning("Feature server failed, the snapshot answers: %r", error)
+            # Not the error's text: it may quote the answer and with it user ids.
+            logger.warning("Feature server failed, the snapshot answers: %s", type(error).__name__)
             raise FeatureServerDown(str(error)) from error
         return {u: row for u, row in rows.items() if any(v is not None for v in row.values())}
 
-    def _post(self, path: str, body: str) -> Any:
-        headers = {"Content-Type": "application/json"}
+    def _post(self, path: str, body: str, extra: Mapping[str, str]) -> Any:
+        headers = {"Content-Type": "application/json", **extra}
         try:
             self._connection.request("POST", path, body, headers)
             response = self._connection.getresponse()

@@ -35,8 +35,12 @@ class KnownUsers:
             else None
         )
 
-    def get(self, user_ids: Sequence[str]) -> tuple[dict[str, StoredUser], set[str]]:
+    def get(
+        self, user_ids: Sequence[str], headers: Mapping[str, str] | None = None
+    ) -> tuple[dict[str, StoredUser], set[str]]:
         """Return the users that are known, and those whose answer is degraded.
+
+        The feature server is sent the headers (trace context) with the question.
 
         Degraded: a feature server is configured but gave nothing usable for the user, so the
         (older) snapshot is asked instead.
@@ -44,7 +48,7 @@ class KnownUsers:
         if self._server is None or not user_ids:
             return self._frozen(user_ids), set()
         try:
-            rows = self._server.get(user_ids)
+            rows = self._server.get(user_ids, headers or {})
         except FeatureServerDown:
             return self._frozen(user_ids), set(user_ids)
         known, degraded = {}, set()
@@ -52,7 +56,8 @@ class KnownUsers:
             try:
                 known[user] = self._decode(user, row)
             except (ValueError, TypeError) as error:
-                logger.warning("Features of user %r do not fit the model: %s", user, error)
+                # Neither the id nor the error's text, which may quote it: logs hold no user ids.
+                logger.warning("Features of a user do not fit the model: %s", type(error).__name__)
                 degraded.add(user)
         return known | self._frozen(sorted(degraded)), degraded
 

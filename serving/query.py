@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from counterpoint.attributes import Spec, normalise
-from serving.fields import like, text_rows
+from serving.fields import MAX_REQUEST_BYTES, check_size, like, text_rows
+from serving.observe.trace_context import TraceContext
 from serving.spec import Arrays, InvalidInput
 
 DEFAULT_K = 10
@@ -24,6 +25,7 @@ class Query:
     k: int
     unknown_items: list[str]
     unknown_attributes: list[str]
+    trace: TraceContext
     source: str = "start_page"
     degraded: bool = False
 
@@ -36,6 +38,7 @@ class QueryReader:
         profile: Tokens of the model's profile vocabulary.
         attributes: How raw values become tokens (contract.json).
         max_k: Longest list the graph returns.
+        max_bytes: Most bytes of one request.
     """
 
     def __init__(
@@ -45,18 +48,21 @@ class QueryReader:
         profile: Mapping[str, int],
         attributes: Spec,
         max_k: int,
+        max_bytes: int = MAX_REQUEST_BYTES,
     ) -> None:
         self._index = index
         self._profile = profile
         self._attributes = attributes
         self._max_k = max_k
+        self._max_bytes = max_bytes
 
-    def read(self, request: Arrays) -> list[Query]:
-        """Return one query per row.
+    def read(self, request: Arrays, trace: TraceContext) -> list[Query]:
+        """Return one query per row; all of them belong to the trace of the request.
 
         Raises:
             InvalidInput: Names the field, its value and what is allowed.
         """
+        check_size(request, self._max_bytes)
         size = len(next(iter(request.values())))
         empty = np.empty((size, 0), dtype=object)
         given = {**dict.fromkeys(("user_id", "history", "attributes", "exclude"), empty), **request}
@@ -87,6 +93,7 @@ class QueryReader:
                     k=k,
                     unknown_items=list(dict.fromkeys(unknown)),
                     unknown_attributes=strange,
+                    trace=trace,
                 )
             )
         return queries

@@ -22,6 +22,7 @@ from counterpoint import artifacts, columns, plugins
 from counterpoint.atomic import replaced_folder
 from counterpoint.errors import DataError
 from counterpoint.tables import read_json
+from serving import limits
 from serving.spec import BYTES, ModelSpec, Tensor
 
 Form = Literal["local", "cluster"]
@@ -37,6 +38,16 @@ RUNTIME_FILES = (
     "serving/fields.py",
     "serving/known_users.py",
     "serving/models/__init__.py",
+    "serving/observe/__init__.py",
+    "serving/observe/coverage.py",
+    "serving/observe/impression_log.py",
+    "serving/observe/meters.py",
+    "serving/observe/observer.py",
+    "serving/observe/pseudonyms.py",
+    "serving/observe/request_log.py",
+    "serving/observe/serving_observer.py",
+    "serving/observe/trace_context.py",
+    "serving/observe/triton_metrics.py",
     "serving/onnx_session.py",
     "serving/query.py",
     "serving/spec.py",
@@ -98,6 +109,7 @@ def write(
             )
             text = text_format.MessageToString(config)
             (target / name / "config.pbtxt").write_text(text, "utf-8")
+            limits.write_warm_up(spec, target / name)
             if spec.onnx:
                 shutil.copyfile(version / spec.onnx, folder / "model.onnx")
             if not native:
@@ -128,9 +140,8 @@ def model_config(
         backend="onnxruntime" if native else "python",
         max_batch_size=spec.max_batch_size,
         default_model_filename="model.onnx" if native else "model.py",
-        # No queue delay: a batch is what has gathered while the model was busy, so that a lone
-        # request never waits.
-        dynamic_batching=pb.ModelDynamicBatching(max_queue_delay_microseconds=0),
+        dynamic_batching=limits.batching(options),
+        response_cache=pb.ModelResponseCache(enable=limits.cached(spec, options)),
     )
     for tensor in spec.inputs:
         config.input.add(
@@ -144,11 +155,14 @@ def model_config(
         config.output.add(
             name=tensor.name, data_type=data_type(tensor), dims=dims(tensor, contract)
         )
+    config.model_warmup.extend(limits.warm_up(spec, config))
     if native:
         config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_AUTO)
         config.parameters["intra_op_thread_count"].string_value = "1"
         return config
-    config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
+    config.instance_group.add(
+        count=limits.instances(spec, options), kind=pb.ModelInstanceGroup.KIND_CPU
+    )
     for key, value in options.items():
         config.parameters[key].string_value = value
     # Triton pastes this path unquoted into a shell command, so an unusual one is left to the PATH

@@ -11,6 +11,8 @@ from counterpoint import artifacts, columns
 from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import DataError, ServerError, SetupError
 from serving import repository
+from serving.access import Access
+from serving.access import of as access_of
 from serving.registry import Registry
 from serving.server import FREE_PORTS, HOST, Ports, TritonServer
 
@@ -27,7 +29,28 @@ def options(config: DeployConfig, version: str) -> dict[str, str]:
         "feature_server": config.feature_server or "",
         "feature_service": config.feature_service,
         "feature_timeout": str(config.feature_timeout),
+        **operations(config),
     }
+
+
+def operations(config: DeployConfig) -> dict[str, str]:
+    """Return the parameters of the served models that are about running them."""
+    return {
+        "max_request_bytes": str(config.max_request_bytes),
+        "instances": str(config.instances),
+        "max_queued_requests": str(config.max_queued_requests),
+        "queue_timeout": str(config.queue_timeout),
+        "response_cache": "true" if config.cache_mb else "false",
+        "log_requests": config.log_requests,
+        "log_key_file": _absolute(config.log_key_file),
+        "impressions": _absolute(config.impressions),
+        "impressions_mb": str(config.impressions_mb),
+    }
+
+
+def _absolute(path: str | None) -> str:
+    """The models run in Triton's working directory, which need not stay this one."""
+    return str(Path(path).absolute()) if path else ""
 
 
 def materialise(config: DeployConfig, version: str | None = None) -> Path:
@@ -73,6 +96,7 @@ def champion_server(
     version: str | None = None,
     ports: Ports = FREE_PORTS,
     log: Path | None = None,
+    access: Access | None = None,
 ) -> TritonServer:
     """Return a server of the champion (or a named version), to be started as a context manager.
 
@@ -81,6 +105,7 @@ def champion_server(
         version: A version of the registry; none: the champion.
         ports: 0 takes a free port.
         log: File of the server's output; default below ``config.triton``.
+        access: TLS and tokens; default none: a server for this process alone.
 
     Raises:
         DataError: Nothing to serve.
@@ -93,6 +118,7 @@ def champion_server(
         log=log or Path(config.triton) / "tritonserver.log",
         start_timeout=config.start_timeout,
         ports=ports,
+        access=access or Access(cache_mb=config.cache_mb),
     )
 
 
@@ -128,7 +154,8 @@ def run(
         ServerError: The server ended by itself; shows the end of its log.
     """
     announce("Starting tritonserver …")
-    with champion_server(config, version=version, ports=ports) as server:
+    access = access_of(config)
+    with champion_server(config, version=version, ports=ports, access=access) as server:
         where = server.ports
         announce(
             f"Serving {server.repository.name}: gRPC {HOST}:{where.grpc}, "

@@ -54,6 +54,10 @@ class ModelSpec:
         files: Further files of the model: name in the repository -> path in the version folder.
         requires: Folder or file without which the version does not have this model; none: always.
         ragged: Requests of different shapes may share an execution (the front pads them itself).
+        pure: The answer depends on the request alone, so that it may come from a cache.
+        warm_up: Request that Triton has answered before it calls the model ready: values of inputs;
+            further inputs are 0 or, if optional, left out; none: no such request. A front may have
+            one only if it asks no other model, none of which is there yet.
     """
 
     name: str
@@ -65,6 +69,8 @@ class ModelSpec:
     files: tuple[tuple[str, str], ...] = ()
     requires: str | None = None
     ragged: bool = False
+    pure: bool = False
+    warm_up: tuple[tuple[str, int], ...] | None = None
 
 
 Arrays = Mapping[str, Any]

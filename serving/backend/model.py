@@ -8,11 +8,14 @@ import importlib
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+
+logger = logging.getLogger(__name__)
 
 
 class TritonPythonModel:
@@ -30,10 +33,31 @@ class TritonPythonModel:
         module = importlib.import_module(f"serving.models.{args['model_name']}")
         options = {key: value["string_value"] for key, value in config["parameters"].items()}
         self._runtime = module.Runtime(folder, options, self._call)
+        self._name = args["model_name"]
+        self._observer: Any = None
+        # Triton warms a model up before anybody else can ask it; these answers count for nothing.
+        self._warming = sum(max(1, w.get("count", 0)) for w in config.get("model_warmup", []))
+        if hasattr(self._runtime, "observe"):
+            observing = importlib.import_module("serving.observe.serving_observer")
+            metrics = importlib.import_module("serving.observe.triton_metrics")
+            self._observer = observing.start(
+                options,
+                metrics.TritonMetrics(pb_utils),
+                instance=args["model_instance_name"],
+                fields=self._inputs,
+            )
+            self._watch()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer a batch of requests; one wrong request fails alone."""
-        answers = self._runtime.execute([self._read(request) for request in requests])
+        try:
+            answers = self._runtime.execute([self._read(request) for request in requests])
+        except Exception as error:
+            return [self._failure(error)] * len(requests)
+        finally:
+            if self._warming > 0:
+                self._warming -= len(requests)
+                self._watch()
         responses = []
         for answer in answers:
             if isinstance(answer, self._invalid):
@@ -44,9 +68,34 @@ class TritonPythonModel:
                 responses.append(pb_utils.InferenceResponse(tensors))
         return responses
 
+    def finalize(self) -> None:
+        """Write out what was observed."""
+        if self._observer is not None:
+            self._observer.close()
+
+    def _watch(self) -> None:
+        if self._observer is not None and self._warming <= 0:
+            self._runtime.observe(self._observer)
+
+    def _failure(self, error: Exception) -> Any:
+        """Log where it happened without the text of the error, which may quote a request."""
+        kind = type(error).__name__
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("%s failed with %s at\n%s", self._name, kind, where)
+        text = f"{self._name} failed ({kind}); the server's log says where."
+        failure = pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL)
+        return pb_utils.InferenceResponse(error=failure)
+
     def _read(self, request: Any) -> dict[str, Any]:
         tensors = {n: pb_utils.get_input_tensor_by_name(request, n) for n in self._inputs}
-        return {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
+        read = {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
+        return read | self._headers(request) if self._observer is not None else read
+
+    def _headers(self, request: Any) -> dict[str, Any]:
+        """Return the trace context, which Triton forwards as parameters of the request."""
+        given = json.loads(request.parameters())
+        found = {name.lower(): value for name, value in given.items() if isinstance(value, str)}
+        return {name: found[name] for name in ("traceparent", "tracestate") if name in found}
 
     def _call(self, model: str, inputs: dict[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
         """Ask another model of the same version, so that a reload never mixes two versions."""

@@ -12,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from counterpoint.user_snapshot import StoredUser
-from serving.fields import pad
+from serving.fields import MAX_REQUEST_BYTES, pad
 from serving.known_users import KnownUsers
+from serving.observe import trace_context
+from serving.observe.observer import Answered, Observer, Silent, StopWatch
+from serving.observe.trace_context import TraceContext
 from serving.query import DEFAULT_K, Query, QueryReader
 from serving.spec import (
     BOOL,
@@ -52,6 +55,7 @@ SPEC = ModelSpec(
         Tensor("unknown_item", BYTES, (-1,), "Ids of the request outside the catalogue: dropped"),
         Tensor("unknown_attribute", BYTES, (-1,), "Attributes the model has not seen: dropped"),
         Tensor("model_version", BYTES, (1,), "Version in the registry"),
+        Tensor("trace_id", BYTES, (1,), "Trace of the request: its traceparent's, else a new one"),
     ),
     files=(
         ("contract.json", "onnx/contract.json"),
@@ -77,25 +81,50 @@ class Runtime:
             profile=self._profile,
             attributes=contract["attributes"].get("user", {}),
             max_k=int(contract["max_k"]),
+            max_bytes=int(options.get("max_request_bytes", MAX_REQUEST_BYTES)),
         )
         self._length = int(contract["history_length"])
+        self._cold = frozenset(contract["cold"])
         self._users = KnownUsers(folder, options, self._index)
         self._version = options["version"]
         self._call = call
+        self._observer: Observer = Silent()
+
+    def observe(self, observer: Observer) -> None:
+        """Report to this observer from now on."""
+        self._observer = observer
+        observer.serves(self._version)
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
         """Answer all requests with one call of `recommender`."""
+        traces = [trace_context.of(request) for request in requests]
+        try:
+            return self._execute(requests, traces)
+        except Exception as error:
+            self._observer.failed(error, traces)
+            raise
+        finally:
+            self._observer.finish()
+
+    def _execute(
+        self, requests: Sequence[Arrays], traces: Sequence[TraceContext]
+    ) -> Sequence[Arrays | InvalidInput]:
+        watch = StopWatch(self._observer)
         parsed: list[list[Query] | InvalidInput] = []
-        for request in requests:
+        for request, trace in zip(requests, traces, strict=True):
             try:
-                parsed.append(self._reader.read(request))
+                parsed.append(self._reader.read(request, trace))
             except InvalidInput as error:
                 parsed.append(error)
+                self._observer.refused(str(error), trace)
+        watch.lap("parse")
         queries = [q for rows in parsed if not isinstance(rows, InvalidInput) for q in rows]
         if not queries:
             return [rows for rows in parsed if isinstance(rows, InvalidInput)]
         self._add_known(queries)
+        watch.lap("users")
         best = self._call("recommender", self._encode(queries), ["item", "score", "reason"])
+        watch.lap("graph")
         answers: list[Arrays | InvalidInput] = []
         start = 0
         for rows in parsed:
@@ -105,12 +134,14 @@ class Runtime:
             part = slice(start, start + len(rows))
             start = part.stop
             answers.append(self._decode(rows, {n: value[part] for n, value in best.items()}))
+        watch.lap("answer")
         return answers
 
     def _add_known(self, queries: Sequence[Query]) -> None:
         """Put what the store knows before what the request says, and name the answer's source."""
         wanted = list(dict.fromkeys(q.user_id for q in queries if q.user_id))
-        known, degraded = self._users.get(wanted)
+        headers = next((q.trace.headers for q in queries if q.user_id), {})
+        known, degraded = self._users.get(wanted, headers)
         for query in queries:
             stored: StoredUser | None = known.get(query.user_id)
             query.degraded = query.user_id in degraded
@@ -172,6 +203,18 @@ class Runtime:
                 positions = [int(p) for p in best["reason"][row, rank] if p]
                 names = [self._ids[query.events[p - 1][0]] for p in positions]
                 reason[row, rank, : len(names)] = [name.encode() for name in names]
+            self._observer.answered(
+                Answered(
+                    trace=query.trace,
+                    version=self._version,
+                    source=query.source,
+                    degraded=query.degraded,
+                    items=[self._ids[i] for i in chosen],
+                    user=query.user_id,
+                    cold=sum(i in self._cold for i in chosen),
+                    scores=score[row, : len(chosen)].tolist(),
+                )
+            )
         return {
             "item_id": pad([[self._ids[i] for i in row] for row in items]),
             "title": pad([[self._titles[i] for i in row] for row in items]),
@@ -182,4 +225,5 @@ class Runtime:
             "unknown_item": pad([q.unknown_items for q in rows]),
             "unknown_attribute": pad([q.unknown_attributes for q in rows]),
             "model_version": pad([[self._version]] * len(rows)),
+            "trace_id": pad([[q.trace.trace_id] for q in rows]),
         }

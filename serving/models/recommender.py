@@ -22,6 +22,7 @@ SPEC = ModelSpec(
         Tensor("reason", INT64, (-1, 3), "One-based positions in `history`, 0 = none"),
     ),
     onnx="onnx/recommender.onnx",
+    warm_up=(("k", 10),),
 )
 
 

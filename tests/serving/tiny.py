@@ -13,6 +13,7 @@ from counterpoint.user_snapshot import StoredUser
 
 ITEMS = ["a", "b", "ünï", "日本", "with space", "e", "f", "g", "h", "i", "j", "🎬"]
 PROFILE = ["age=18-24", "age=25-34", "gender=F", "gender=M"]
+COLD = [11, 12]
 MAX_K = 20
 HISTORY_LENGTH = 6
 USERS = [
@@ -128,6 +129,7 @@ def write_onnx(folder: Path) -> Path:
         "profile": PROFILE,
         "attributes": {"user": {"age": {"bins": [18, 25, 35]}}},
         "n_items": len(ITEMS),
+        "cold": COLD,
     }
     (folder / "contract.json").write_text(json.dumps(contract), "utf-8")
     pl.DataFrame(
