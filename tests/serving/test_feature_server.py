@@ -45,12 +45,14 @@ class Server:
         outer = self
         self.answer: Answer = features
         self.requests = 0
+        self.headers: dict[str, str] = {}
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 outer.requests += 1
+                outer.headers = {name.lower(): value for name, value in self.headers.items()}
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 assert self.path == "/get-online-features"
                 assert body["feature_service"] == "recommender_v1"

@@ -2,13 +2,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
+from tritonclient.utils import triton_to_np_dtype
 
+from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import DataError
-from serving import repository
+from serving import repository, serve
 
 FORMS: tuple[repository.Form, ...] = ("local", "cluster")
 ONNX_TYPES = {"TYPE_INT64": "tensor(int64)", "TYPE_FP32": "tensor(float)"}
@@ -118,6 +121,46 @@ def test_models_import_alone_in_the_triton_environment(
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip().startswith(str(folder))
+
+
+def test_queues_are_bounded_and_only_pure_models_are_cached(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    options = serve.options(
+        DeployConfig(max_queued_requests=7, queue_timeout=0.25, instances=3), "v1"
+    )
+    for form in FORMS:
+        target = tmp_path / form
+        repository.write(folders["onnx"].parent, target, form=form, number=1, options=options)
+        for name, spec in repository.specs().items():
+            found = config(target, name)
+            batching = found.dynamic_batching
+            policy = batching.default_queue_policy
+            assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
+            assert (policy.max_queue_size, policy.default_timeout_microseconds) == (7, 250_000)
+            assert (batching.priority_levels, batching.default_priority_level) == (2, 1)
+            assert batching.max_queue_delay_microseconds == 0
+            assert found.response_cache.enable == (name in {"encode", "item_encoder"})
+            assert found.instance_group[0].count == (1 if spec.onnx else 3)
+
+
+def test_graphs_are_warmed_up_with_values_they_can_run(written: tuple[str, Path]) -> None:
+    _, folder = written
+    for name, spec in repository.specs().items():
+        found = config(folder, name)
+        assert bool(found.model_warmup) == (spec.onnx is not None)
+        for warm_up in found.model_warmup:
+            feed = {}
+            for tensor, value in warm_up.inputs.items():
+                dtype = triton_to_np_dtype(pb.DataType.Name(value.data_type).removeprefix("TYPE_"))
+                shape = (warm_up.batch_size, *value.dims)
+                if value.input_data_file:
+                    raw = (folder / name / "warmup" / value.input_data_file).read_bytes()
+                    feed[tensor] = np.frombuffer(raw, dtype).reshape(shape)
+                else:
+                    feed[tensor] = np.zeros(shape, dtype)
+            graph = ort.InferenceSession(str(folder / name / "4" / "model.onnx"))
+            assert all(len(output) == 1 for output in graph.run(None, feed))
 
 
 def test_a_version_without_text_has_no_encoder(folders: dict[str, Path], tmp_path: Path) -> None:
