@@ -11,7 +11,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from counterpoint.config.serve import DeployConfig
+from counterpoint.errors import SetupError
 from serving import tokens
+from serving.observe import pseudonyms
 from serving.secret_files import existing, private
 
 HEADER = "authorization"
@@ -92,6 +94,13 @@ def of(config: DeployConfig) -> Access:
     Raises:
         SetupError: A file is missing, or others than its owner can read a secret.
     """
+    if config.log_key_file is not None:
+        # Here rather than in the model, where the fault would only stand in Triton's log.
+        key = private(Path(config.log_key_file), "deploy.log_key_file")
+        try:
+            pseudonyms.from_file(str(key))
+        except ValueError as error:
+            raise SetupError(f"deploy.log_key_file: {error}") from None
     inference = admin = None
     if config.token_file is not None:
         inference, admin = tokens.read(Path(config.token_file))

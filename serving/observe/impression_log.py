@@ -6,12 +6,13 @@ writes; what it cannot keep up with is dropped and counted, so that a slow disk 
 answer. serving/impressions.py reads the files.
 """
 
+import contextlib
 import json
 import logging
 import os
-import queue
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ logger = logging.getLogger(__name__)
 WAITING = 10_000
 """Most lines that wait for the disk."""
 
-_STOP: dict[str, Any] = {}
+WRITE_SECONDS = 0.1
+"""Between two writes: waking the thread for each answer would cost more than the answer's line."""
 
 
 class ImpressionLog:
@@ -28,6 +30,7 @@ class ImpressionLog:
 
     Args:
         folder: Made if absent.
+        describe: Turns what was written into the line, in the thread that writes.
         file_bytes: Size at which a new file begins.
         files: Most files of the folder that nobody writes any more, of earlier processes too.
         waiting: Most lines that wait for the disk.
@@ -39,6 +42,7 @@ class ImpressionLog:
     def __init__(
         self,
         folder: Path,
+        describe: Callable[[Any], Mapping[str, Any]],
         *,
         file_bytes: int = 64 * 1024 * 1024,
         files: int = 16,
@@ -48,19 +52,22 @@ class ImpressionLog:
         self._path = folder / f"impressions-{os.getpid()}.jsonl"
         self._file_bytes = file_bytes
         self._files = files
-        self._lines: queue.Queue[Mapping[str, Any]] = queue.Queue(waiting)
+        self._describe = describe
+        self._waiting: deque[Any] = deque()
+        self._most = waiting
+        self._stop = threading.Event()
         self._lock = threading.Lock()
         self._dropped = 0
         self._file = self._path.open("ab")
         self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
         self._thread.start()
 
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Queue one line; never waits."""
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+    def write(self, shown: Any) -> None:
+        """Queue one answer; never waits."""
+        if len(self._waiting) >= self._most:
             self._drop(1)
+        else:
+            self._waiting.append(shown)
 
     def take_dropped(self) -> int:
         """Return how many lines were lost since the last call."""
@@ -70,7 +77,7 @@ class ImpressionLog:
 
     def close(self) -> None:
         """Write what waits and end."""
-        self._lines.put(_STOP)
+        self._stop.set()
         self._thread.join(timeout=5.0)
         self._file.close()
 
@@ -81,24 +88,23 @@ class ImpressionLog:
     def _run(self) -> None:
         ending = False
         while not ending:
-            lines = [self._lines.get()]
-            while len(lines) < self._lines.maxsize and not self._lines.empty():
-                lines.append(self._lines.get_nowait())
-            ending = any(line is _STOP for line in lines)
-            kept = [line for line in lines if line is not _STOP]
-            try:
-                self._append(kept)
-            except OSError as error:
-                self._drop(len(kept))
-                logger.error("Impressions cannot be written to %s: %s", self._path, error)
+            # Once more after the end was asked for: what came before it is written.
+            ending = self._stop.wait(WRITE_SECONDS)
+            while self._waiting:
+                try:
+                    self._append(self._waiting.popleft())
+                except Exception as error:
+                    self._drop(1)
+                    kind = type(error).__name__
+                    logger.error("Impressions cannot be written to %s: %s", self._path, kind)
+            with contextlib.suppress(OSError):
+                self._file.flush()
 
-    def _append(self, lines: list[Mapping[str, Any]]) -> None:
-        for line in lines:
-            text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-            self._file.write(text.encode("utf-8") + b"\n")
-            if self._file.tell() >= self._file_bytes:
-                self._rotate()
-        self._file.flush()
+    def _append(self, shown: Any) -> None:
+        text = json.dumps(self._describe(shown), ensure_ascii=False, separators=(",", ":"))
+        self._file.write(text.encode("utf-8", "replace") + b"\n")
+        if self._file.tell() >= self._file_bytes:
+            self._rotate()
 
     def _rotate(self) -> None:
         self._file.close()

@@ -3,8 +3,12 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from serving.observe import meters, pseudonyms
 from serving.observe.coverage import Coverage
@@ -12,7 +16,7 @@ from serving.observe.impression_log import ImpressionLog
 from serving.observe.meters import Meters, Series, Sink
 from serving.observe.observer import STAGES, Answered
 from serving.observe.pseudonyms import Pseudonyms
-from serving.observe.request_log import Level, RequestLog, now
+from serving.observe.request_log import Level, RequestLog
 from serving.observe.trace_context import TraceContext
 
 logger = logging.getLogger(__name__)
@@ -108,7 +112,7 @@ class ServingObserver:
             if self._log.all or (self._log.errors and answer.degraded):
                 self._describe(answer, stages)
             if self._impressions is not None:
-                self._keep(self._impressions, answer)
+                self._impressions.write((time.time(), answer))
 
     def serves(self, champion: str, canary: str = "", shadow: str = "") -> None:
         """Show the versions as gauges of 1; those no longer served become 0."""
@@ -160,24 +164,6 @@ class ServingObserver:
         }
         self._log.write("warning" if answer.degraded else "info", "answered", fields)
 
-    def _keep(self, log: ImpressionLog, answer: Answered) -> None:
-        log.write(
-            {
-                "when": now(),
-                "trace_id": answer.trace.trace_id,
-                "user": self._users.of(answer.user),
-                "version": answer.version,
-                "role": answer.role,
-                "source": answer.source,
-                "degraded": answer.degraded,
-                "items": [*answer.items],
-                "scores": [float(score) for score in answer.scores],
-                "propensities": [float(value) for value in answer.propensities],
-                # As text: the options of a rule have no common shape that a table could hold.
-                "rules": json.dumps(answer.rules, ensure_ascii=False, sort_keys=True),
-            }
-        )
-
     def _measure(self) -> None:
         self._meters.set(self._covered, self._coverage.count())
         if self._impressions is not None:
@@ -191,6 +177,25 @@ def _ids(trace: TraceContext) -> dict[str, str]:
         "trace_id": trace.trace_id,
         "span_id": trace.span_id,
         "parent_id": trace.parent_id,
+    }
+
+
+def impression(shown: tuple[float, Answered], users: Pseudonyms) -> dict[str, Any]:
+    """Return the line of the impression log of an answer given at a time (seconds since 1970)."""
+    when, answer = shown
+    return {
+        "when": datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds"),
+        "trace_id": answer.trace.trace_id,
+        "user": users.of(answer.user),
+        "version": answer.version,
+        "role": answer.role,
+        "source": answer.source,
+        "degraded": answer.degraded,
+        "items": [*answer.items],
+        "scores": [float(score) for score in answer.scores],
+        "propensities": [float(value) for value in answer.propensities],
+        # As text: the options of a rule have no common shape that a table could hold.
+        "rules": json.dumps(answer.rules, ensure_ascii=False, sort_keys=True),
     }
 
 
@@ -214,16 +219,17 @@ def start(
     if level not in ("off", "errors", "all"):
         raise ValueError(f"log_requests: {level!r} is not off, errors or all.")
     known: Level = level  # type: ignore[assignment]
+    users = pseudonyms.from_file(options.get("log_key_file", ""))
     folder = options.get("impressions", "")
     impressions = None
     if folder:
         files = max(1, int(options.get("impressions_mb", "1024")) // 64)
-        impressions = ImpressionLog(Path(folder), files=files)
+        impressions = ImpressionLog(Path(folder), partial(impression, users=users), files=files)
     return ServingObserver(
         sink,
         instance=instance,
         request_log=RequestLog(known),
-        users=pseudonyms.from_file(options.get("log_key_file", "")),
+        users=users,
         fields=fields,
         impressions=impressions,
     )

@@ -206,3 +206,17 @@ def test_files_that_are_missing_or_readable_by_all_are_refused(
     gone = TlsConfig(certificate="none.pem", key=str(tls / "server.key"))
     with pytest.raises(SetupError, match=r"deploy\.tls\.certificate: .*counterpoint certificates"):
         access.of(wanted.model_copy(update={"tls": gone}))
+
+
+def test_a_key_of_pseudonyms_must_be_secret_and_long(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"0123456789")
+    key.chmod(0o644)
+    wanted = DeployConfig(log_key_file=str(key))
+    with pytest.raises(SetupError, match=r"deploy\.log_key_file: every user"):
+        access.of(wanted)
+    key.chmod(0o600)
+    with pytest.raises(SetupError, match=r"deploy\.log_key_file: .*10 bytes, 16 or more"):
+        access.of(wanted)
+    key.write_bytes(b"0123456789abcdef")
+    assert access.of(wanted).tls is None

@@ -70,6 +70,7 @@ def operate(
     folders: dict[str, Path], triton_env: Path, folder: Path, feast: Server, **changes: Any
 ) -> TritonServer:
     (folder / "key").write_bytes(KEY)
+    (folder / "key").chmod(0o600)
     config = DeployConfig(
         feature_server=feast.address,
         feature_timeout=3,
