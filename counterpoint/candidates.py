@@ -73,7 +73,7 @@ def fit(
     for half_life in config.prior.half_lives:
         found.priors[half_life] = fitting.fit_prior(fold, features, tokens, half_life, config)
     _towers(found, fold, train_tower, allowance, config, always=True)
-    parts = linear_parts(config, has_text=fold.gram.kernel.any().item())
+    parts = linear_parts(config, has_text=fold.gram.has_text)
     forms = sorted(config.linear.forms, key=lambda name: name != config.fusion.linear.split("/")[0])
     for form in forms:
         own = {name: part for name, part in parts.items() if name.split("/")[0] == form}
@@ -102,7 +102,7 @@ def _towers(
     always: bool,
 ) -> None:
     variants = [CONFIGURED] if always else list(config.choices.towers)
-    if not fold.gram.kernel.any():
+    if not fold.gram.has_text:
         variants = [v for v in variants if v == CONFIGURED or not _only_text(v, config)]
     for variant in variants:
         settings = fitting.tower_config(config, variant)

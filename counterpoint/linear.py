@@ -33,22 +33,32 @@ from counterpoint.slist import Transitions, transitions
 
 logger = logging.getLogger(__name__)
 
+COLUMNS = 512
+"""Columns of an (M, M) array that are worked on at once."""
+
 
 @dataclass(frozen=True)
 class Gram:
     """Statistics the solves of one fit share.
 
+    Sparse, and text instead of its kernel: at thousands of items each (M, M) array is 100 MB.
+
     Attributes:
         items: (M,) catalogue indices of the most frequent items, ascending.
-        counts: (M, M) float32 co-occurrence counts X'X.
-        kernel: (M, M) float32 cosine of the text vectors (0 where there is no text).
+        counts: (M, M) co-occurrence counts X'X.
+        text: (M, T) unit text vectors, whose inner products are the kernel (T = 0: none).
         order: span -> S'S and S'T; computed when first asked for.
     """
 
     items: npt.NDArray[np.int64]
-    counts: npt.NDArray[np.float32]
-    kernel: npt.NDArray[np.float32]
+    counts: sp.csr_matrix
+    text: npt.NDArray[np.float32]
     order: Callable[[float], Transitions]
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the kernel says anything."""
+        return bool(self.text.any())
 
 
 def gram(
@@ -81,7 +91,7 @@ def gram(
     def order(span: float) -> Transitions:
         return transitions(train, items, n_items=n_items, span=span)
 
-    return Gram(items, (columns.T @ columns).toarray(), text[items] @ text[items].T, order)
+    return Gram(items, sp.csr_matrix(columns.T @ columns), text[items], order)
 
 
 def solve(statistics: Gram, form: LinearForm, *, row_top: int = 0) -> npt.NDArray[np.float32]:
@@ -98,34 +108,50 @@ def solve(statistics: Gram, form: LinearForm, *, row_top: int = 0) -> npt.NDArra
     Raises:
         DataError: The ridge is too small for the numbers to stand.
     """
+    size = len(statistics.items)
+    weights = np.zeros((size + 1, size + 1), dtype=np.float32)
+    if not size:
+        return weights
     counts = statistics.counts
-    if not len(counts):
-        return np.zeros((1, 1), dtype=np.float32)
-    ridge = form.l2 + form.dropout / (1.0 - form.dropout) * form.share * np.diag(counts)
-    system = np.asarray(counts, dtype=np.float64, order="F") * form.share
-    moved: npt.NDArray[np.float32] | None = None
-    if form.share < 1.0:
-        order = statistics.order(form.span)
-        system += (1.0 - form.share) * order.together
-        moved = np.float32(1.0 - form.share) * (order.together - order.followed)
-    if form.text_weight:
-        system += np.float32(form.text_weight) * statistics.kernel
-    system[np.diag_indices_from(system)] += ridge
-    inverse = _inverse(system, form)
+    denoising = form.dropout / (1.0 - form.dropout) * form.share
+    ridge = form.l2 + denoising * counts.diagonal().astype(np.float64)
+    inverse = _inverse(_system(statistics, form, ridge), form)
     # B0 = I - P ridge - P (1 - a)(S'S - S'T), for the right side is the system less those two.
+    inner = weights[:-1, :-1]
+    inner[:] = inverse
     diagonal = np.diag(inverse).copy()
     own = 1.0 - diagonal * ridge
-    if moved is None:
-        weights = inverse * -(ridge + np.maximum(own, 0.0) / diagonal)
-    else:
-        shift = inverse.astype(np.float32) @ moved
+    del inverse
+    if form.share < 1.0:
+        order = statistics.order(form.span)
+        moved = np.float32(1.0 - form.share) * (order.together - order.followed).toarray()
+        shift = inner @ moved
+        del moved
         own -= np.diag(shift)
-        weights = inverse * -(ridge + np.maximum(own, 0.0) / diagonal)
-        weights -= shift
-    weights[np.diag_indices_from(weights)] = np.minimum(own, 0.0)
-    if 0 < row_top < len(weights):
-        _keep_top(weights, row_top)
-    return np.pad(weights.astype(np.float32), (0, 1))
+        inner *= -(ridge + np.maximum(own, 0.0) / diagonal).astype(np.float32)
+        inner -= shift
+    else:
+        inner *= -(ridge + np.maximum(own, 0.0) / diagonal).astype(np.float32)
+    inner[np.diag_indices(size)] = np.minimum(own, 0.0)
+    if 0 < row_top < size:
+        _keep_top(inner, row_top)
+    return weights
+
+
+def _system(
+    statistics: Gram, form: LinearForm, ridge: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """A X'X + (1 - a) S'S + w K + ridge, in the order of columns that LAPACK works on in place."""
+    known = form.share * statistics.counts
+    if form.share < 1.0:
+        known = known + (1.0 - form.share) * statistics.order(form.span).together
+    system = known.astype(np.float64).toarray(order="F")
+    if form.text_weight:
+        for start in range(0, len(system), COLUMNS):
+            part = slice(start, start + COLUMNS)
+            system[:, part] += form.text_weight * (statistics.text @ statistics.text[part].T)
+    system[np.diag_indices_from(system)] += ridge
+    return system
 
 
 def _inverse(system: npt.NDArray[np.float64], form: LinearForm) -> npt.NDArray[np.float64]:
@@ -137,15 +163,18 @@ def _inverse(system: npt.NDArray[np.float64], form: LinearForm) -> npt.NDArray[n
             f"The linear part's system of {len(system)} items is not positive definite with "
             f"l2 = {form.l2}. Raise the l2 of this form in train.linear.forms."
         )
-    upper = np.triu_indices_from(inverse, 1)
-    inverse[upper] = inverse.T[upper]
+    for start in range(0, len(inverse), COLUMNS):
+        part = slice(start, start + COLUMNS)
+        inverse[:start, part] = inverse[part, :start].T
+        block = inverse[part, part]
+        block[:] = np.tril(block) + np.tril(block, -1).T
     return np.asarray(inverse)
 
 
-def _keep_top(weights: npt.NDArray[np.float64], top: int) -> None:
+def _keep_top(weights: npt.NDArray[np.float32], top: int) -> None:
     """Zero all but the largest magnitudes of each row, in place."""
-    drop = np.argpartition(-np.abs(weights), top - 1, axis=1)[:, top:]
-    np.put_along_axis(weights, drop, 0.0, axis=1)
+    for row in weights:
+        row[np.argpartition(-np.abs(row), top - 1)[top:]] = 0.0
 
 
 class LinearScorer(nn.Module):

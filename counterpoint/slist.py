@@ -24,12 +24,12 @@ class Transitions:
     """Order statistics of the histories of a fit.
 
     Attributes:
-        together: (M, M) float32 S'S.
-        followed: (M, M) float32 S'T; row = earlier item.
+        together: (M, M) S'S.
+        followed: (M, M) S'T; row = earlier item.
     """
 
-    together: npt.NDArray[np.float32]
-    followed: npt.NDArray[np.float32]
+    together: sp.csr_matrix
+    followed: sp.csr_matrix
 
 
 def transitions(
@@ -68,4 +68,4 @@ def transitions(
         if distance:
             moved = np.full(len(first), distance * weight)
             followed = followed + sp.csr_matrix((moved, cells), shape)
-    return Transitions(together.toarray().astype(np.float32), followed.toarray().astype(np.float32))
+    return Transitions(together.astype(np.float32), followed.astype(np.float32))

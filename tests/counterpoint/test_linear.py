@@ -78,9 +78,11 @@ def test_with_order_no_change_of_an_items_weights_lowers_the_objective(
     form = LinearForm(share=share, l2=2.0, dropout=dropout, text_weight=text_weight)
     order = found.order(form.span)
     weights = solve(found, form)[:-1, :-1].astype(np.float64)
-    ridge = form.l2 + dropout / (1 - dropout) * share * np.diag(found.counts)
-    quadratic = share * found.counts + (1 - share) * order.together + text_weight * found.kernel
-    linear = share * found.counts + (1 - share) * order.followed + text_weight * found.kernel
+    counts, kernel = found.counts.toarray(), found.text @ found.text.T
+    together, followed = order.together.toarray(), order.followed.toarray()
+    ridge = form.l2 + dropout / (1 - dropout) * share * np.diag(counts)
+    quadratic = share * counts + (1 - share) * together + text_weight * kernel
+    linear = share * counts + (1 - share) * followed + text_weight * kernel
 
     def objective(b: np.ndarray) -> float:
         return float(np.trace(b.T @ (quadratic + np.diag(ridge)) @ b - 2 * b.T @ linear))

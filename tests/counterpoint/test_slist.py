@@ -24,5 +24,5 @@ def test_sums_over_pairs_equal_the_matrices_written_out(users, span: float) -> N
             past.append(before[covered])
             future.append(after[covered])
     s, t = (np.array(rows).reshape(-1, 6) for rows in (past, future))
-    np.testing.assert_allclose(found.together, s.T @ s, atol=2e-2, rtol=1e-3)
-    np.testing.assert_allclose(found.followed, s.T @ t, atol=2e-2, rtol=1e-3)
+    np.testing.assert_allclose(found.together.toarray(), s.T @ s, atol=2e-2, rtol=1e-3)
+    np.testing.assert_allclose(found.followed.toarray(), s.T @ t, atol=2e-2, rtol=1e-3)
