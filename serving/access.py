@@ -44,7 +44,7 @@ class Access:
     Attributes:
         tls: Certificate, key, authority of client certificates; none: plain text.
         inference: Token of requests; none: nobody needs one.
-        admin: Token of FOR_ADMIN; none, but one for inference: nobody may.
+        admin: Token of FOR_ADMIN; none, but TLS or a token for inference: nobody may.
         cache_mb: Response cache; 0: none.
     """
 
@@ -69,19 +69,24 @@ class Access:
             found.append(f"--grpc-server-key={key}")
             if authority is not None:
                 found += ["--grpc-use-ssl-mutual=true", f"--grpc-root-cert={authority}"]
-        inference, admin = (f"Bearer {t}" if t else None for t in (self.inference, self.admin))
-        closed = secrets.token_urlsafe(32)
-        if inference is not None:
-            for apis, value in ((FOR_INFERENCE, inference), (FOR_ADMIN, admin or closed)):
-                found.append(f"--grpc-restricted-protocol={','.join(apis)}:{HEADER}={value}")
-        if self.tls is not None:
-            # Triton has no TLS for HTTP: nothing but health is answered in plain text.
-            apis = ",".join((*FOR_INFERENCE, *FOR_ADMIN))
-            found.append(f"--http-restricted-api={apis}:{HEADER}={closed}")
-        elif inference is not None:
-            for apis, value in ((FOR_INFERENCE, inference), (FOR_ADMIN, admin or closed)):
-                found.append(f"--http-restricted-api={','.join(apis)}:{HEADER}={value}")
+        found += self._restricted("grpc-restricted-protocol", over_tls=self.tls is not None)
+        # Triton has no TLS for HTTP: beside it, nothing but health is answered in plain text.
+        found += self._restricted("http-restricted-api", closed=self.tls is not None)
         return found
+
+    def _restricted(self, flag: str, *, closed: bool = False, over_tls: bool = False) -> list[str]:
+        nobody = secrets.token_urlsafe(32)
+        tokens_of: dict[tuple[str, ...], str] = {}
+        if closed:
+            tokens_of = {FOR_INFERENCE + FOR_ADMIN: nobody}
+        elif self.inference is not None:
+            tokens_of = {FOR_INFERENCE: self.inference, FOR_ADMIN: self.admin or nobody}
+        elif over_tls:
+            tokens_of = {FOR_ADMIN: nobody}
+        return [
+            f"--{flag}={','.join(apis)}:{HEADER}=Bearer {token}"
+            for apis, token in tokens_of.items()
+        ]
 
 
 OPEN = Access()

@@ -15,21 +15,20 @@ from counterpoint.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = pl.Schema(
-    {
-        "when": pl.Datetime("us", "UTC"),
-        "trace_id": pl.String,
-        "user": pl.String,
-        "version": pl.String,
-        "role": pl.String,
-        "source": pl.String,
-        "degraded": pl.Boolean,
-        "items": pl.List(pl.String),
-        "scores": pl.List(pl.Float64),
-        "propensities": pl.List(pl.Float64),
-        "rules": pl.String,
-    }
-)
+_COLUMNS: dict[str, pl.DataType] = {
+    "when": pl.Datetime("us", "UTC"),
+    "trace_id": pl.String(),
+    "user": pl.String(),
+    "version": pl.String(),
+    "role": pl.String(),
+    "source": pl.String(),
+    "degraded": pl.Boolean(),
+    "items": pl.List(pl.String),
+    "scores": pl.List(pl.Float64),
+    "propensities": pl.List(pl.Float64),
+    "rules": pl.String(),
+}
+SCHEMA = pl.Schema(_COLUMNS)
 """One row an answer; ``rules`` is a JSON object. An empty ``user`` was nobody in particular."""
 
 
@@ -48,7 +47,7 @@ def read(folder: Path) -> pl.DataFrame:
         )
     rows = list(_rows(folder))
     when = pl.col("when").str.to_datetime(time_unit="us", time_zone="UTC")
-    text = pl.Schema({**SCHEMA, "when": pl.String})
+    text = pl.Schema({**_COLUMNS, "when": pl.String()})
     return pl.DataFrame(rows, schema=text).with_columns(when).sort("when", maintain_order=True)
 
 

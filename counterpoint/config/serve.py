@@ -87,7 +87,7 @@ class DeployConfig(Section):
     """Seconds a request may wait for a model; then it is answered UNAVAILABLE."""
 
     cache_mb: int = Field(default=16, ge=0)
-    """Memory for answers of `encode` and `item_encoder`, which depend on the text alone; 0: none."""
+    """MB for answers of `encode` and `item_encoder`, which depend on the text alone; 0: none."""
 
     log_requests: Literal["off", "errors", "all"] = "errors"
     """JSON log lines: none, of degraded, refused and failed requests, or of every request."""

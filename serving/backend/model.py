@@ -53,7 +53,7 @@ class TritonPythonModel:
         try:
             answers = self._runtime.execute([self._read(request) for request in requests])
         except Exception as error:
-            return [self._failure(error)] * len(requests)
+            return self._failures(error, len(requests))
         finally:
             if self._warming > 0:
                 self._warming -= len(requests)
@@ -61,8 +61,8 @@ class TritonPythonModel:
         responses = []
         for answer in answers:
             if isinstance(answer, self._invalid):
-                error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
-                responses.append(pb_utils.InferenceResponse(error=error))
+                refusal = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
+                responses.append(pb_utils.InferenceResponse(error=refusal))
             else:
                 tensors = [pb_utils.Tensor(name, value) for name, value in answer.items()]
                 responses.append(pb_utils.InferenceResponse(tensors))
@@ -77,14 +77,15 @@ class TritonPythonModel:
         if self._observer is not None and self._warming <= 0:
             self._runtime.observe(self._observer)
 
-    def _failure(self, error: Exception) -> Any:
+    def _failures(self, error: Exception, count: int) -> list[Any]:
         """Log where it happened without the text of the error, which may quote a request."""
         kind = type(error).__name__
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error("%s failed with %s at\n%s", self._name, kind, where)
         text = f"{self._name} failed ({kind}); the server's log says where."
-        failure = pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL)
-        return pb_utils.InferenceResponse(error=failure)
+        # One error object a response: the backend frees its text with the first of them.
+        errors = [pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL) for _ in range(count)]
+        return [pb_utils.InferenceResponse(error=one) for one in errors]
 
     def _read(self, request: Any) -> dict[str, Any]:
         tensors = {n: pb_utils.get_input_tensor_by_name(request, n) for n in self._inputs}

@@ -142,11 +142,16 @@ def test_the_tokens_are_not_in_the_log(secured: TritonServer, tls: Path) -> None
 
 
 def test_without_an_admin_token_admin_calls_are_closed(tmp_path: Path) -> None:
-    found = access.Access(inference="x" * 16).flags(tmp_path)
-    restricted = [flag for flag in found if flag.startswith("--grpc-restricted-protocol=")]
-    values = [flag.rpartition("=")[2] for flag in restricted]
-    assert values[0] == f"Bearer {'x' * 16}"
-    assert len(values) == 2 and len(values[1]) >= 32 and values[1] != values[0]
+    files = (tmp_path / "certificate", tmp_path / "key", None)
+    token = "x" * 16
+    for given in (access.Access(inference=token), access.Access(tls=files)):
+        flags = given.flags(tmp_path)
+        (closed,) = (f for f in flags if f.startswith("--grpc-") and "model-repository" in f)
+        apis, _, value = closed.partition("=")[2].partition(":")
+        assert set(access.FOR_ADMIN) <= set(apis.split(","))
+        secret = value.partition("=Bearer ")[2]
+        assert len(secret) >= 32 and secret not in "".join(given.flags(tmp_path))
+    assert not any("restricted" in flag for flag in access.OPEN.flags(tmp_path))
 
 
 def test_certificates_are_for_their_purpose_and_keys_are_private(tls: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -300,3 +301,36 @@ def test_the_impressions_survive_the_end_of_the_server(
     scores = [[item.score for item in answer.items] for answer in answers]
     for got, expected in zip(found["scores"], scores, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_a_fault_of_the_server_is_counted_and_quotes_nobody(
+    folders: dict[str, Path], triton_env: Path, tmp_path: Path
+) -> None:
+    """The store of known users is broken: requests that need it fail, each for itself."""
+    feast = Server()
+    feast.answer = lambda *_: b"fault"
+    server = operate(folders, triton_env, tmp_path, feast)
+    for path in (tmp_path / "models").rglob("users.sqlite"):
+        path.unlink()
+        with sqlite3.connect(path) as empty:
+            empty.execute(f"create table {SECRET.replace('-', '_')} (x)")
+    with server, RecommendClient(server.url, timeout=30) as client:
+
+        def ask(number: int) -> str:
+            with RecommendClient(server.url, timeout=30) as own:
+                with pytest.raises(ServerError) as caught:
+                    own.recommend(user=f"{SECRET}-{number}")
+                return str(caught.value)
+
+        with ThreadPoolExecutor(3) as pool:
+            messages = list(pool.map(ask, range(3)))
+        assert all("recommend failed (OperationalError)" in message for message in messages)
+        assert client.recommend(history=["a"]).source == "history"
+        operated = Operated(server, client, feast, tmp_path / "log", tmp_path / "impressions")
+        failed = operated.total(operated.metrics(), "counterpoint_failed_requests_total")
+        assert failed == 3
+        assert [line["error"] for line in operated.lines("failed")] == ["OperationalError"] * 3
+    feast.close()
+    log = (tmp_path / "log").read_text("utf-8", "replace")
+    assert SECRET not in log
+    assert "known_users.py" in log
