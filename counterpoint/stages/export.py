@@ -138,6 +138,7 @@ def contract(recommender: Recommender, config: ExportConfig, graph: Path) -> dic
         "attribute_weight": settings.attribute_weight,
         "text_width": recommender.text_width,
         "n_items": recommender.n_items,
+        "cold": cold_items(recommender),
         "model_sha256": digest,
         "tensors": TENSORS,
         "opset": config.opset,
@@ -158,6 +159,12 @@ def with_availability(known: pl.DataFrame, described: pl.DataFrame) -> pl.DataFr
         how="left",
         maintain_order="left",
     )
+
+
+def cold_items(recommender: Recommender) -> list[int]:
+    """Return the one-based indices of the items that had no interactions in training."""
+    warm = recommender.module.cold.warm.tolist()
+    return [i for i in range(1, recommender.n_items + 1) if i > len(warm) or not warm[i - 1]]
 
 
 def stored_users(users: Histories, length: int) -> Iterator[StoredUser]:

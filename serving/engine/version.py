@@ -15,7 +15,9 @@ from serving.engine.catalogue import Catalogue, LiveView
 from serving.engine.eligible import Filters, bounds
 from serving.engine.lists import Lists
 from serving.engine.question import Best, Question
+from serving.feature_connection import NOTHING
 from serving.known_users import KnownUsers
+from serving.observe.observer import UNTIMED, StopWatch
 from serving.query import Query
 from serving.rules._rule import Indices
 from serving.spec import Arrays, InvalidInput
@@ -74,6 +76,7 @@ class EngineVersion:
         self._length = int(contract["history_length"])
         self._profile = {token: i for i, token in enumerate(contract["profile"])}
         self._spec = contract["attributes"].get("user", {})
+        self._cold = np.array(contract["cold"], dtype=np.int64)
         self._graph = graph
         self._most_events = most_events
         self._base = read_catalogue(folder)
@@ -96,12 +99,22 @@ class EngineVersion:
         if not 1 <= query.k <= self.max_k:
             raise InvalidInput(f"k: {query.k} is out of range; allowed are 1 to {self.max_k}.")
 
-    def answer(self, queries: Sequence[Query]) -> list[Answer | InvalidInput]:
-        """Answer each query, or say what is wrong with it."""
+    def answer(
+        self, queries: Sequence[Query], watch: StopWatch = UNTIMED
+    ) -> list[Answer | InvalidInput]:
+        """Answer each query, or say what is wrong with it.
+
+        Args:
+            queries: The questions.
+            watch: Times the stages.
+        """
         self._refresh()
-        known, degraded = self._users.get(
-            list(dict.fromkeys(q.user_id for q in queries if q.user_id))
-        )
+        watch.lap("live_items")
+        wanted = list(dict.fromkeys(q.user_id for q in queries if q.user_id))
+        # One lookup for all of them belongs to one trace: that of the first.
+        trace = next((q.trace.headers for q in queries if q.user_id), NOTHING)
+        known, degraded = self._users.get(wanted, trace)
+        watch.lap("users")
         asked: list[Question | InvalidInput] = []
         for query in queries:
             try:
@@ -111,13 +124,18 @@ class EngineVersion:
             except InvalidInput as error:
                 asked.append(error)
         good = [row for row in asked if isinstance(row, Question)]
-        made = iter(self._lists.make(good, *self._ask(good)))
+        watch.lap("rules")
+        if not good:
+            return [row for row in asked if isinstance(row, InvalidInput)]
+        best, probes = self._ask(good)
+        watch.lap("graph")
+        made = iter(self._lists.make(good, best, probes, watch))
         return [next(made) if isinstance(row, Question) else row for row in asked]
 
     def _use(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._filters = Filters(catalogue)
-        self._lists = Lists(catalogue, self.version)
+        self._lists = Lists(catalogue, self.version, self._cold)
 
     def _refresh(self) -> None:
         if self._live is None:

@@ -30,6 +30,7 @@ SPEC = ModelSpec(
     ),
     onnx="onnx/recommender.onnx",
     folders=(("retrieval", "onnx/retrieval"),),
+    warm_up=(("k", 10),),
 )
 
 
