@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "evaluate": "evaluate",
     "cross-validate": "cross_validate",
     "ablate": "ablate",
+    "compress": "compress",
     "monitor": "monitor",
     "serve": "serve",
     "feature-server": "feature_server",

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from counterpoint.config.base import Section
+from counterpoint.config.compression import CompressionConfig
 
 
 class ExportConfig(Section):
@@ -39,6 +40,9 @@ class ExportConfig(Section):
 
     min_recall: float = Field(default=0.98, ge=0, le=1)
     """With an index: share of the lists of scoring every item that must be found."""
+
+    compression: CompressionConfig = CompressionConfig()
+    """Smaller forms of the item encoder."""
 
 
 class TlsConfig(Section):
