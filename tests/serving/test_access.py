@@ -49,6 +49,8 @@ def config(tls: Path, deployed: DeployConfig) -> DeployConfig:
 def secured(tls: Path, deployed: tuple[DeployConfig, DeployResult]) -> Iterator[TritonServer]:
     wanted = config(tls, deployed[0])
     log = Path(wanted.triton) / "secured.log"
+    own = {"live_items": str(tls.parent / "items.sqlite")}
+    wanted = wanted.model_copy(update=own)
     with champion_server(wanted, access=access.of(wanted), log=log) as server:
         yield server
 
@@ -70,6 +72,23 @@ def test_the_command_line_takes_the_folder(
     done = CliRunner().invoke(app, [*asked, *registry, "--credentials", str(tls)])
     assert done.exit_code == 0, done.output
     assert "Model version" in done.output
+    for command in (["similar", "a"], ["live-items", "list"], ["add-item", "--item-id", "tls"]):
+        address = ["--url", secured.url]
+        extra = registry if command[0] == "similar" else []
+        done = CliRunner().invoke(app, [*command, *address, *extra])
+        assert isinstance(done.exception, ServerError)
+        done = CliRunner().invoke(app, [*command, *address, *extra, "--credentials", str(tls)])
+        assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(
+        app, ["remove-item", "tls", "--url", secured.url, "--credentials", str(tls)]
+    )
+    assert done.exit_code == 0, done.output
+
+
+def test_credentials_without_a_server_are_refused(tls: Path) -> None:
+    done = CliRunner().invoke(app, ["recommend", "--credentials", str(tls)])
+    assert isinstance(done.exception, ConfigError)
+    assert "--url" in str(done.exception)
 
 
 WRONG: dict[str, Callable[[Credentials, Credentials], Credentials]] = {

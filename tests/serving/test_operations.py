@@ -139,6 +139,20 @@ def test_http_headers_carry_the_trace_too(operated: Operated) -> None:
     assert operated.feast.headers["traceparent"].split("-")[1] == "1" * 32
 
 
+def test_similar_continues_the_trace_too(operated: Operated) -> None:
+    caller = SpanContext(0xABCD, 0xDEF, is_remote=False)
+    with trace.use_span(NonRecordingSpan(caller)):
+        assert operated.client.similar("a").trace_id == f"{0xABCD:032x}"
+
+
+def test_a_named_question_keeps_its_trace_in_the_log(operated: Operated) -> None:
+    caller = SpanContext(0xABCDE, 0xDEF, is_remote=False)
+    with trace.use_span(NonRecordingSpan(caller)):
+        assert operated.client.recommend(user="anna", trace_id="mine").trace_id == "mine"
+    line = operated.lines("answered")[-1]
+    assert (line["trace_id"], line["question"]) == (f"{0xABCDE:032x}", "mine")
+
+
 def test_without_a_trace_one_begins(operated: Operated) -> None:
     first, second = (operated.client.recommend(user="anna").trace_id for _ in range(2))
     assert re.fullmatch("[0-9a-f]{32}", first)
@@ -292,6 +306,8 @@ def test_the_impressions_survive_the_end_of_the_server(
     server = operate(folders, triton_env, tmp_path, feast, instances=2)
     with server, RecommendClient(server.url, timeout=30) as client:
         answers = [client.recommend(user="anna", k=k) for k in range(1, 7)]
+        drawn = {"explore": {"temperature": 2}}
+        answers.append(client.recommend(user="anna", k=3, rules=drawn))
     feast.close()
     found = impressions.read(tmp_path / "impressions")
     assert len(list((tmp_path / "impressions").iterdir())) == 2
@@ -302,6 +318,9 @@ def test_the_impressions_survive_the_end_of_the_server(
     scores = [[item.score for item in answer.items] for answer in answers]
     for got, expected in zip(found["scores"], scores, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-6)
+    chances = [item.propensity for item in answers[-1].items]
+    assert found["propensities"].to_list() == [[]] * 6 + [chances]
+    assert json.loads(found["rules"][-1]) == {"availability": {}, **drawn}
 
 
 def test_a_fault_of_the_server_is_counted_and_quotes_nobody(
