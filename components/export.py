@@ -29,5 +29,10 @@ def export(
             onnx=Path(onnx.path),
         )
         figures |= result.figures
-        markdown(summary.path, "Export", result.figures)
+        notes = ""
+        if result.compression is not None:
+            from counterpoint.compression import table
+
+            notes = f"## Smaller forms of the item encoder\n\n{table.markdown(result.compression)}"
+        markdown(summary.path, "Export", result.figures, notes=notes)
         onnx.metadata["framework"] = "onnx"

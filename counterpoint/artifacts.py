@@ -13,7 +13,8 @@ evaluation  ``evaluation.json``, ``per_user.parquet``, ``report.html``
 onnx        ``recommender.onnx``, ``item_encoder/`` (``model.onnx``, tokenizer), ``contract.json``,
             ``items`` (with availability), ``vectors.npy`` (how alike items are),
             ``users.sqlite`` (histories and attributes of the known users); of a large catalogue
-            ``retrieval/`` (see retrieval.py)
+            ``retrieval/`` (see retrieval.py); ``compression.json`` (smaller forms of the item
+            encoder, where any were tried)
 version     (registry) all that a served version needs: ``onnx/``, ``model/``, ``evaluation/``,
             ``reference/`` (monitoring snapshot), ``version.json``
 monitoring  ``verdict.json``, ``report.html``
@@ -51,10 +52,12 @@ RECOMMENDER_ONNX: Final = "recommender.onnx"
 ITEM_ENCODER: Final = "item_encoder"
 ITEM_ENCODER_ONNX: Final = "model.onnx"
 USERS_SNAPSHOT: Final = "users.sqlite"
+COMPRESSION: Final = "compression.json"
 CONTRACT: Final = "contract.json"
 CONTRACT_FORMAT: Final = 3
 """Raised when callers of the graph must change: a version of another format is not served."""
 ITEM_VECTORS: Final = "vectors.npy"
+SIMILARITY_MAP: Final = "similarity_map.npy"
 
 VERSION: Final = "version.json"
 REFERENCE: Final = "reference"

@@ -78,27 +78,44 @@ class Recommender:
             out[users] = scores
         return out
 
+    def tastes(self, histories: Histories) -> npt.NDArray[np.float32]:
+        """Return (U, F + 2): what scores items added later, see ``ColdExtension.taste``."""
+        out = np.empty((len(histories), self.module.cold.width + 2), dtype=np.float32)
+        with torch.inference_mode():
+            for users, inputs in self._batches(histories):
+                out[users] = self.module.taste(self.module.parts(*inputs)).numpy()
+        return out
+
     def _scores(
         self, histories: Histories
     ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-        """Yield user indices and their scores, users of similar history length together."""
+        """Yield user indices and their scores."""
+        with torch.inference_mode():
+            for users, inputs in self._batches(histories):
+                yield users, self.module.scores(*inputs).numpy()
+
+    def _batches(
+        self, histories: Histories
+    ) -> Iterator[tuple[npt.NDArray[np.int64], list[torch.Tensor]]]:
+        """Yield user indices and their inputs, users of similar history length together."""
         lengths = np.minimum(np.diff(histories.indptr), self.settings.history_length)
         order = np.argsort(lengths, kind="stable")
         stop = len(order)
-        with torch.inference_mode():
-            while stop > 0:
-                longest = int(lengths[order[stop - 1]]) + 1
-                size = min(MAX_SCORES // self.n_items, MAX_PAIRS // longest**2)
-                users = order[max(0, stop - max(size, 1)) : stop]
-                stop -= len(users)
-                batch = self.inputs(histories.take(users))
-                scores = self.module.scores(
+        while stop > 0:
+            longest = int(lengths[order[stop - 1]]) + 1
+            size = min(MAX_SCORES // self.n_items, MAX_PAIRS // longest**2)
+            users = order[max(0, stop - max(size, 1)) : stop]
+            stop -= len(users)
+            batch = self.inputs(histories.take(users))
+            yield (
+                users,
+                [
                     torch.from_numpy(batch.history),
                     torch.from_numpy(batch.history_age),
                     torch.from_numpy(batch.history_kind),
                     torch.from_numpy(batch.profile),
-                )
-                yield users, scores.numpy()
+                ],
+            )
 
     def recommend(
         self,

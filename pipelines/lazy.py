@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "evaluate": "evaluate",
     "cross-validate": "cross_validate",
     "ablate": "ablate",
+    "compress": "compress",
     "monitor": "monitor",
     "serve": "serve",
     "feature-server": "feature_server",
@@ -27,6 +28,7 @@ COMMANDS: Final = {
     "remove-item": "live_items",
     "push-event": "push_event",
     "explain": "explain",
+    "certificates": "certificates",
     "compile": "compile",
     "submit": "submit",
 }

@@ -2,8 +2,8 @@
 
     python -m benchmarks.quality.datasets
     python -m benchmarks.quality --data benchmarks/quality/data/movielens-small-2016.yaml
-    python -m benchmarks.quality --data benchmarks/quality/data/insteval.yaml \\
-        --protocols per_user leave_last_out
+    python -m benchmarks.quality --data benchmarks/quality/data/insteval.yaml
+        (--protocols per_user leave_last_out)
 
 ``movielens-small-2016``: MovieLens latest-small of 2016 in the .csv layout of GroupLens, which has
 replaced that release since. 671 users, 9,066 films, 100,004 ratings of 1995 to 2016: five times the

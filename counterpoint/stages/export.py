@@ -3,32 +3,28 @@
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
-from tokenizers import Tokenizer
 
-from counterpoint import artifacts, columns, histories, onnx_parity, tables, user_snapshot
+from counterpoint import artifacts, columns, onnx_parity, tables, user_snapshot
 from counterpoint.atomic import replaced_folder
+from counterpoint.compression.variants import UNCOMPRESSED
 from counterpoint.config.serve import ExportConfig
-from counterpoint.errors import DataError
+from counterpoint.feature_users import histories_of
 from counterpoint.histories import Histories
-from counterpoint.item_vectors import similarity_vectors
+from counterpoint.item_vectors import similarity_map, similarity_vectors
 from counterpoint.large_export import Recall, check_recall, export_large
-from counterpoint.onnx_graphs import TENSORS, export_module, export_recommender
+from counterpoint.onnx_graphs import TENSORS, export_recommender
 from counterpoint.recommender import Recommender
 from counterpoint.tables import write_json
-from counterpoint.text import item_texts
 from counterpoint.user_snapshot import StoredUser
 
 logger = logging.getLogger(__name__)
-
-_ENCODER_TEXTS = 32
 
 
 @dataclass(frozen=True)
@@ -40,10 +36,13 @@ class ExportResult:
         score_difference: Largest difference of scores.
         swaps: Ranks at which an item of an equal score stands; none: the catalogue has an index.
         recall: Share of the lists of scoring every item that is found; none: every item is scored.
-        encoder_difference: Largest difference of item text vectors; none: trained without text.
+        encoder_difference: Largest difference of item text vectors, before any compression; none:
+            trained without text.
+        encoder_mb: Size of the served item encoder in 10^6 bytes.
         stored_users: Users in the snapshot.
         recommender_mb: Size of the graph in 10^6 bytes.
         seconds: Duration.
+        compression: Smaller forms of the item encoder, see compression/table.py; none: not tried.
     """
 
     parity_users: int
@@ -51,14 +50,26 @@ class ExportResult:
     swaps: int | None
     recall: float | None
     encoder_difference: float | None
+    encoder_mb: float | None
     stored_users: int
     recommender_mb: float
     seconds: float
+    compression: dict[str, Any] | None = None
 
     @property
     def figures(self) -> dict[str, float]:
         """Key figures."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if isinstance(value, int | float)}
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """The exported item encoder: parity, size, which form, and what was tried."""
+
+    difference: float
+    megabytes: float
+    form: str
+    compression: dict[str, Any]
 
 
 def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> ExportResult:
@@ -77,7 +88,7 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
     started = time.monotonic()
     recommender = Recommender.load(model)
     recommender.module.max_k = config.max_k
-    users = _users(features, recommender)
+    users = histories_of(features, recommender)
     with replaced_folder(onnx) as folder:
         graph = folder / artifacts.RECOMMENDER_ONNX
         sample = _sample(users, config.parity_users)
@@ -95,13 +106,15 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
         items = tables.conform(
             pl.read_parquet(features / artifacts.ITEMS), columns.ITEMS, table="items"
         )
-        difference = _export_encoder(recommender, items, folder, config)
+        encoder = _export_encoder(recommender, users, items, folder, config)
         description = contract(recommender, config, graph)
+        description["item_encoder"] = encoder and encoder.form
         if retrieval is not None:
             description["retrieval"] = retrieval
         write_json(folder / artifacts.CONTRACT, description)
         with_availability(recommender.items, items).write_parquet(folder / artifacts.ITEMS)
         np.save(folder / artifacts.ITEM_VECTORS, similarity_vectors(recommender.module))
+        np.save(folder / artifacts.SIMILARITY_MAP, similarity_map(recommender.module))
         stored = user_snapshot.write(
             folder / artifacts.USERS_SNAPSHOT,
             stored_users(users, recommender.settings.history_length),
@@ -112,7 +125,9 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
         score_difference=check.score_difference,
         swaps=check.swaps if isinstance(check, onnx_parity.Parity) else None,
         recall=check.overlap if isinstance(check, Recall) else None,
-        encoder_difference=difference,
+        encoder_difference=encoder.difference if encoder else None,
+        encoder_mb=encoder.megabytes if encoder else None,
+        compression=encoder.compression or None if encoder else None,
         stored_users=stored,
         recommender_mb=round(size / 1e6, 3),
         seconds=round(time.monotonic() - started, 2),
@@ -137,6 +152,7 @@ def contract(recommender: Recommender, config: ExportConfig, graph: Path) -> dic
         "attribute_weight": settings.attribute_weight,
         "text_width": recommender.text_width,
         "n_items": recommender.n_items,
+        "cold": cold_items(recommender),
         "model_sha256": digest,
         "tensors": TENSORS,
         "opset": config.opset,
@@ -159,6 +175,12 @@ def with_availability(known: pl.DataFrame, described: pl.DataFrame) -> pl.DataFr
     )
 
 
+def cold_items(recommender: Recommender) -> list[int]:
+    """Return the one-based indices of the items that had no interactions in training."""
+    warm = recommender.module.cold.warm.tolist()
+    return [i for i in range(1, recommender.n_items + 1) if i > len(warm) or not warm[i - 1]]
+
+
 def stored_users(users: Histories, length: int) -> Iterator[StoredUser]:
     """Yield what the online store would hold: each user's newest events and attributes."""
     for row, user in enumerate(users.user_ids):
@@ -172,21 +194,6 @@ def stored_users(users: Histories, length: int) -> Iterator[StoredUser]:
         )
 
 
-def _users(features: Path, recommender: Recommender) -> Histories:
-    """Return every known user with the whole history and the attributes."""
-    for name in (artifacts.INTERACTIONS, artifacts.USERS, artifacts.ITEMS):
-        if not (features / name).is_file():
-            raise DataError(f"{features} lacks {name}. Run the stage features first.")
-    events = pl.read_parquet(features / artifacts.INTERACTIONS)
-    users = pl.read_parquet(features / artifacts.USERS)
-    ids = pl.concat([users[columns.USER], events[columns.USER]]).unique().sort().to_list()
-    tokens = users[columns.ATTRIBUTES].to_list()
-    known: dict[str, Sequence[str]] = {
-        user: list(values or ()) for user, values in zip(users[columns.USER], tokens, strict=True)
-    }
-    return histories.from_events(events, recommender.item_index, user_ids=ids, attributes=known)
-
-
 def _sample(users: Histories, size: int) -> Histories:
     """Return users spread evenly over the lengths of history, shortest and longest included."""
     order = np.argsort(np.diff(users.indptr), kind="stable")
@@ -195,45 +202,27 @@ def _sample(users: Histories, size: int) -> Histories:
 
 
 def _export_encoder(
-    recommender: Recommender, items: pl.DataFrame, folder: Path, config: ExportConfig
-) -> float | None:
-    """Write and check the item encoder; return the largest difference of its vectors."""
-    settings = recommender.settings
-    if settings.encoder is None:
+    recommender: Recommender,
+    users: Histories,
+    items: pl.DataFrame,
+    folder: Path,
+    config: ExportConfig,
+) -> _Encoder | None:
+    """Write and check the item encoder, or a smaller form that is accepted in its place."""
+    if recommender.settings.encoder is None:
         logger.info("The model was trained without text: no item encoder is exported")
         return None
     # Only here is the language model needed.
-    from counterpoint.encoder import TextEncoder
+    from counterpoint import encoder_export
 
-    encoder = TextEncoder(settings.encoder)
-    if encoder.weights_sha256 != settings.encoder_sha256:
-        raise DataError(
-            f"The encoder {settings.encoder.model!r} has other weights "
-            f"({encoder.weights_sha256[:12]}…) than the model was trained with "
-            f"({(settings.encoder_sha256 or 'none')[:12]}…). Restore them in "
-            f"{settings.encoder.cache}, or train again."
-        )
+    encoder = encoder_export.load(recommender.settings)
     target = folder / artifacts.ITEM_ENCODER
-    target.mkdir()
-    tokenizer: Tokenizer = Tokenizer.from_str(encoder.tokenizer.backend_tokenizer.to_str())
-    tokenizer.enable_truncation(settings.encoder.max_tokens)
-    tokenizer.enable_padding(
-        pad_id=encoder.tokenizer.pad_token_id or 0,
-        pad_token=encoder.tokenizer.pad_token or "[PAD]",
-    )
-    tokenizer.save(str(target / "tokenizer.json"))
-    example = {
-        "input_ids": torch.ones(2, 4, dtype=torch.int64),
-        "attention_mask": torch.ones(2, 4, dtype=torch.int64),
-    }
-    free = {name: {0: "B", 1: "T"} for name in example} | {"vector": {0: "B"}}
-    graph = target / artifacts.ITEM_ENCODER_ONNX
-    export_module(encoder.module, example, ["vector"], free, graph, opset=config.opset)
-    texts = [text for text in item_texts(items.head(_ENCODER_TEXTS)) if text] or ["item"]
-    tokens = tokenizer.encode_batch(texts)
-    feed = {
-        "input_ids": np.array([t.ids for t in tokens], dtype=np.int64),
-        "attention_mask": np.array([t.attention_mask for t in tokens], dtype=np.int64),
-    }
-    (theirs,) = onnx_parity.session(graph).run(["vector"], feed)
-    return onnx_parity.check_vectors(encoder.encode(texts), theirs, texts, config.tolerance)
+    difference = encoder_export.write(encoder, items, target, config)
+    found: dict[str, Any] = {}
+    if config.compression.variants:
+        from counterpoint.compression import compare
+
+        found = compare.shrink(recommender, encoder, users, items, target, config)
+        write_json(folder / artifacts.COMPRESSION, found)
+    size = sum(path.stat().st_size for path in target.iterdir())
+    return _Encoder(difference, round(size / 1e6, 3), found.get("served", UNCOMPRESSED), found)

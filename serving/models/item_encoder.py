@@ -15,7 +15,9 @@ SPEC = ModelSpec(
     outputs=(Tensor("vector", FLOAT32, (-1,), "Mean-pooled, L2-normalised text vector"),),
     max_batch_size=32,
     requires="onnx/item_encoder",
+    pure=True,
     onnx="onnx/item_encoder/model.onnx",
+    warm_up=(("attention_mask", 1),),
 )
 
 

@@ -34,6 +34,7 @@ SPEC = ModelSpec(
     onnx="onnx/recommender.onnx",
     files=(("contract.json", "onnx/contract.json"),),
     folders=(("retrieval", "onnx/retrieval"),),
+    warm_up=(("k", 10),),
 )
 
 

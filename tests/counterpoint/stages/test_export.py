@@ -18,6 +18,7 @@ from counterpoint import columns, onnx_parity, tables
 from counterpoint.cold import TIE
 from counterpoint.config import ExportConfig, FeaturesConfig, TrainConfig
 from counterpoint.errors import DataError, QualityError
+from counterpoint.feature_users import histories_of
 from counterpoint.histories import Histories
 from counterpoint.point_in_time import PlainFeatures
 from counterpoint.recommender import Recommender
@@ -169,12 +170,12 @@ def test_a_caller_scores_an_item_added_later_from_what_is_exported(
     larger = recommender.extend(new)
     tokenizer = Tokenizer.from_file(str(folder / "item_encoder" / "tokenizer.json"))
     encoder = ort.InferenceSession(str(folder / "item_encoder" / "model.onnx"))
-    inputs = recommender.inputs(export._users(trained["features"], recommender))
+    inputs = recommender.inputs(histories_of(trained["features"], recommender))
     none = np.zeros((USERS, 1), np.int64)
     graph = ort.InferenceSession(str(folder / "recommender.onnx"))
     feed = vars(inputs) | {"exclude": none, "allow": none, "k": none + 3}
     (taste,) = graph.run(["taste"], feed)
-    expected = larger.score(export._users(trained["features"], recommender))[:, ITEMS:]
+    expected = larger.score(histories_of(trained["features"], recommender))[:, ITEMS:]
     width, vocabulary = contract["text_width"], contract["item_vocabulary"]
     texts = item_texts(tables.conform(new, columns.ITEMS, table="items"))
     for place, tokens in enumerate(new[columns.ATTRIBUTES].to_list()):
@@ -272,7 +273,7 @@ def test_a_graph_that_answers_otherwise_is_refused(
             changed += 1
     assert changed
     onnx.save(graph, tmp_path / "changed.onnx")
-    users = export._users(trained["features"], recommender)
+    users = histories_of(trained["features"], recommender)
     with pytest.raises(QualityError, match=r"user 'usér \d+' at rank \d+: torch '品 \d+'"):
         onnx_parity.check_recommender(
             tmp_path / "changed.onnx", recommender, users, k=12, tolerance=1e-4
