@@ -1,7 +1,7 @@
 """Measure serving: ``python -m benchmarks.serving`` from the project's root.
 
-Runs the parts of ``benchmarks/serving/parts`` one after the other (about an hour at full size), each
-against servers of its own, and writes ``benchmarks/serving/results/serving.md`` and
+Runs the parts of ``benchmarks/serving/parts`` one after the other (about an hour at full size),
+each against servers of its own, and writes ``benchmarks/serving/results/serving.md`` and
 ``serving.json``. ``--only`` runs some and keeps the results of the others. Use a machine that does
 nothing else.
 """

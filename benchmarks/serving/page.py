@@ -16,8 +16,11 @@ def markdown(parts: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
         folder: Where results of the other benchmarks of serving lie.
     """
     summary = [
-        [d["what"], d["demanded"], d["measured"], "met" if d["met"] else "**not met**"]
-        + [f"`--only {name}`"]
+        [
+            *(d["what"], d["demanded"], d["measured"]),
+            "met" if d["met"] else "**not met**",
+            f"`--only {name}`",
+        ]
         for name, part in parts.items()
         for d in part["demands"]
     ]

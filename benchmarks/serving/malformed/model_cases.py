@@ -10,6 +10,7 @@ INTS = ("history", "history_kind", "exclude", "allow", "k")
 
 
 def similar(random: Random) -> Case:
+    """Items, lengths, rules and names that `similar` refuses."""
     wrong: tuple[tuple[str, Tensor], ...] = (
         ("item_id", ("BYTES", (1, 1), texts(b"no such item"))),
         ("item_id", ("BYTES", (1, 1), texts(b"\xff"))),
@@ -24,6 +25,7 @@ def similar(random: Random) -> Case:
 
 
 def catalogue(random: Random) -> Case:
+    """Actions and items that `catalogue` refuses; none is written."""
     item = random.choice((b"", b"{", b"[]", b"\xff", b'{"item_id": 5}', b'{"item_id": ""}', b"{}"))
     action = b"add"
     field = "item"
@@ -50,6 +52,7 @@ def catalogue(random: Random) -> Case:
 
 
 def encode(random: Random) -> Case:
+    """Texts that are none."""
     raw = random.choice((texts(b"\xff"), texts(b"\xed\xa0\x80"), b"\xff\xff\xff\xff", b""))
     return Case(
         "encode: wrong text", message("encode", {"text": ("BYTES", (1, 1), raw)}), ("text",)
@@ -57,6 +60,7 @@ def encode(random: Random) -> Case:
 
 
 def long_text(random: Random) -> Case:
+    """A text of many pages: cut, not refused."""
     raw = texts(b"word " * random.choice((10_000, 200_000)))
     request = message("encode", {"text": ("BYTES", (1, 1), raw)})
     return Case("encode: long text", request, ("text",), may_pass=True)
@@ -94,6 +98,7 @@ def graph(random: Random) -> Case:
 
 
 def encoder(random: Random) -> Case:
+    """Tokens that the language model does not have, masks of another length."""
     tokens = random.choice((-1, 10**6, 2**62, -(2**63)))
     tensors: dict[str, Tensor] = {
         "input_ids": ("INT64", (1, 2), ints(tokens, 1)),

@@ -1,4 +1,4 @@
-"""Requests of `recommend` whose ``rules`` are wrong: no JSON, no rule, options of all wrong kinds."""
+"""Requests of `recommend` whose ``rules`` are wrong: no JSON, no rule, options of other kinds."""
 
 import json
 from random import Random
@@ -51,16 +51,19 @@ def _case(kind: str, raw: bytes, field: str = "rules", *, may_pass: bool = False
 
 
 def no_json(random: Random) -> Case:
+    """Text that is no object of rules."""
     text = random.choice(BROKEN)
     return _case("rules: not an object of rules", text.encode(), may_pass=text == "")
 
 
 def cut(random: Random) -> Case:
+    """JSON that ends too soon."""
     whole = json.dumps({"mmr": {"weight": 0.3}, "cap": {"attribute": "genre", "most": 2}})
     return _case("rules: cut JSON", whole[: random.randint(1, len(whole) - 1)].encode())
 
 
 def disturbed(random: Random) -> Case:
+    """JSON with a few other bytes."""
     whole = bytearray(b'{"mmr": {"weight": 0.3}, "boost": {"items": {"1": 2}}}')
     for _ in range(random.randint(1, 4)):
         whole[random.randrange(len(whole))] = random.randrange(256)
@@ -68,6 +71,7 @@ def disturbed(random: Random) -> Case:
 
 
 def deep(random: Random) -> Case:
+    """Objects and lists within each other."""
     depth = random.choice((100, 990, 1500, 5000, 20_000, 32_000))
     opened = random.choice(("[", '{"a":'))
     text = (opened * depth)[:65_000]
@@ -77,11 +81,13 @@ def deep(random: Random) -> Case:
 
 
 def long_text(random: Random) -> Case:
+    """More bytes than rules may have."""
     size = random.choice((65_537, 200_000))
     return _case("rules: too long", b'{"boost": {"items": {"' + b"x" * size + b'": 1}}}')
 
 
 def wrong_option(random: Random) -> Case:
+    """One option with a value of any kind."""
     rule = random.choice(list(OPTIONS))
     option = random.choice(OPTIONS[rule])
     body = {rule: {option: random.choice(WRONG)}}
@@ -96,12 +102,14 @@ def wrong_option(random: Random) -> Case:
 
 
 def wrong_rule(random: Random) -> Case:
+    """One rule with a value of any kind in place of its options."""
     rule, value = random.choice(list(OPTIONS)), random.choice(WRONG)
     raw = json.dumps({rule: value}).encode()
     return _case("rules: odd value of a rule", raw, f"rules.{rule}", may_pass=True)
 
 
 def literal(random: Random) -> Case:
+    """Numbers that JSON does not have, or that are too great."""
     rule = random.choice(("mmr", "dpp", "explore", "cap", "seen"))
     option = {"explore": "temperature", "cap": "most", "seen": "penalty"}.get(rule, "weight")
     text = f'{{"{rule}": {{"{option}": {random.choice(LITERALS)}}}}}'
@@ -109,6 +117,7 @@ def literal(random: Random) -> Case:
 
 
 def unknown(random: Random) -> Case:
+    """Rules and options that do not exist."""
     if random.random() < 0.5:
         name = random.choice(("MMR", "mmr ", "", "__class__", "_rule", "_options", "x" * 500))
         return _case("rules: unknown rule", json.dumps({name: {}}).encode())

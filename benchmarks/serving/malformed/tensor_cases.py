@@ -38,11 +38,13 @@ def _with(random: Random, kind: str, field: str, tensor: tuple[str, Sequence[int
 
 
 def k_out_of_range(random: Random) -> Case:
+    """Lists of no or too many items."""
     value = random.choice((0, -1, -(2**31), 101, 10**6, 2**31 - 1))
     return _with(random, "k out of range", "k", ("INT32", (1, 1), ints(value, code="i")))
 
 
 def wrong_shape(random: Random) -> Case:
+    """More values than a field has."""
     name = random.choice(("k", "user_id", "trace_id"))
     shape = random.choice(((1, 2), (1,), (1, 1, 1), (1, 7), (2, 2)))
     count = 1
@@ -54,6 +56,7 @@ def wrong_shape(random: Random) -> Case:
 
 
 def odd_dimension(random: Random) -> Case:
+    """Sizes that are negative or overflow."""
     name = random.choice(("k", *STRINGS))
     shape = random.choice(
         ((1, -1), (-1, 1), (-5, 1), (1, -(2**40)), (1, 2**40), (2**62, 4), (2**33, 2**33))
@@ -65,18 +68,21 @@ def odd_dimension(random: Random) -> Case:
 
 
 def rows_differ(random: Random) -> Case:
+    """Tensors of different numbers of rows."""
     tensors = good(random, rows=2) | {"k": ("INT32", (3, 1), ints(5, 5, 5, code="i"))}
     tensors |= {"history": ("BYTES", (2, 1), texts(b"1", b"2"))}
     return Case("rows differ", message(MODEL, tensors), FIELDS)
 
 
 def too_many_rows(random: Random) -> Case:
+    """More rows than a request may have."""
     rows = random.choice((65, 100, 1000))
     tensors: Request = {"k": ("INT32", (rows, 1), ints(*(5,) * rows, code="i"))}
     return Case("too many rows", message(MODEL, tensors), (*FIELDS, "batch-size"))
 
 
 def wrong_type(random: Random) -> Case:
+    """A datatype that the field does not have, or that is none."""
     name = random.choice(FIELDS)
     right = {"k": "INT32", "history_timestamp": "INT64", "history_positive": "BOOL"}
     kind = random.choice([d for d in DATATYPES if d != right.get(name, "BYTES")] + ["", "WHAT"])
@@ -85,6 +91,7 @@ def wrong_type(random: Random) -> Case:
 
 
 def wrong_size(random: Random) -> Case:
+    """Bytes that are no whole number of values."""
     name = random.choice(("k", "history_timestamp", "history_positive"))
     kind = {"k": "INT32", "history_timestamp": "INT64", "history_positive": "BOOL"}[name]
     raw = random.randbytes(random.choice((0, 2, 3, 5, 9, 17, 4096)))
@@ -93,6 +100,7 @@ def wrong_size(random: Random) -> Case:
 
 
 def broken_strings(random: Random) -> Case:
+    """Lengths of strings that do not fit the bytes."""
     name = random.choice(STRINGS)
     raw = random.choice(
         (
@@ -111,11 +119,13 @@ def broken_strings(random: Random) -> Case:
 
 
 def not_utf8(random: Random) -> Case:
+    """Strings that are not UTF-8."""
     name = random.choice(STRINGS)
     return _with(random, "not UTF-8", name, ("BYTES", (1, 1), texts(random.choice(NOT_UTF8))))
 
 
 def odd_text(random: Random) -> Case:
+    """Ids nobody has: zero bytes, very long ones, code."""
     name = random.choice(("user_id", "history", "allow", "exclude"))
     value = random.choice(
         (
@@ -133,6 +143,7 @@ def odd_text(random: Random) -> Case:
 
 
 def random_text(random: Random) -> Case:
+    """Any bytes."""
     name = random.choice(STRINGS)
     value = random.randbytes(random.randint(1, 40))
     case = _with(random, "random bytes", name, ("BYTES", (1, 1), texts(value)))
@@ -140,6 +151,7 @@ def random_text(random: Random) -> Case:
 
 
 def attribute(random: Random) -> Case:
+    """Attributes without name, value or sense."""
     value = random.choice((b"age", b"=", b"=x", b"age=", b"age=old", b"age=1e999", b"age=nan"))
     value = random.choice((value, b"age=" + b"9" * 5000, b"age=-5", b"no such=thing"))
     case = _with(random, "odd attribute", "attributes", ("BYTES", (1, 1), texts(value)))
@@ -147,6 +159,7 @@ def attribute(random: Random) -> Case:
 
 
 def timestamps(random: Random) -> Case:
+    """Times before 1970, or known for some events only."""
     values = random.choice(((-1, 5), (0, 5), (5, 0), (-(2**63), 1), (2**63 - 1, 0)))
     tensors = good(random, rows=1) | {
         "history": ("BYTES", (1, 2), texts(b"1", b"2")),
@@ -156,6 +169,7 @@ def timestamps(random: Random) -> Case:
 
 
 def beside_history(random: Random) -> Case:
+    """More times or flags than events."""
     name = random.choice(("history_timestamp", "history_positive"))
     tensors = good(random, rows=1) | {
         "history": ("BYTES", (1, 2), texts(b"1", b"2")),
@@ -167,28 +181,33 @@ def beside_history(random: Random) -> Case:
 
 
 def long_list(random: Random) -> Case:
+    """Lists beyond the limit."""
     name, count = random.choice(LISTS), random.choice((10_001, 20_000, 50_000))
     raw = texts(*(b"1",) * count)
     return _with(random, "list too long", name, ("BYTES", (1, count), raw))
 
 
 def trace_id(random: Random) -> Case:
+    """Names that are too long or not printable."""
     value = random.choice((b"x" * 65, b"a\nb", b"\x1b[31m", b"\x00", "a\u2028b".encode()))
     return _with(random, "trace_id not allowed", "trace_id", ("BYTES", (1, 1), texts(value)))
 
 
 def unknown_input(random: Random) -> Case:
+    """A tensor that the model does not have."""
     name = random.choice(("foo", "K", "users", "user-id", "x" * 1000, "ünï"))
     tensors = good(random, rows=1) | {name: ("BYTES", (1, 1), texts(b"x"))}
     return Case("unknown input", message(MODEL, tensors), (name,))
 
 
 def no_input(random: Random) -> Case:
+    """Nothing at all, or no row."""
     empty = random.choice(({}, {"k": ("INT32", (0, 1), b"")}))
     return Case("no input or no row", message(MODEL, empty), (*FIELDS, "input", "inputs"))
 
 
 def twice(random: Random) -> Case:
+    """The same tensor twice."""
     request = message(MODEL, {"k": ("INT32", (1, 1), ints(5, code="i"))})
     request.inputs.append(request.inputs[0])
     request.raw_input_contents.append(request.raw_input_contents[0])
@@ -196,6 +215,7 @@ def twice(random: Random) -> Case:
 
 
 def contents_missing(random: Random) -> Case:
+    """Fewer or more contents than tensors."""
     request = message(MODEL, good(random, rows=1))
     more = random.random() < 0.5
     if more:
@@ -207,6 +227,7 @@ def contents_missing(random: Random) -> Case:
 
 
 def typed_contents(random: Random) -> Case:
+    """Values in the field of another type."""
     request = pb.ModelInferRequest(model_name=MODEL)
     name = random.choice(("k", "user_id"))
     kind = "INT32" if name == "k" else "BYTES"
@@ -222,6 +243,7 @@ def typed_contents(random: Random) -> Case:
 
 
 def unknown_output(random: Random) -> Case:
+    """An output that the model does not have."""
     request = message(MODEL, good(random, rows=1))
     name = random.choice(("foo", "item_id ", "x" * 300))
     request.outputs.add(name=name)
@@ -229,17 +251,20 @@ def unknown_output(random: Random) -> Case:
 
 
 def unknown_model(random: Random) -> Case:
+    """A model that is not served."""
     name = random.choice(("recommand", "", "../recommend", "x" * 500, "Recommend", "日本"))
     return Case("unknown model", message(name, good(random)), (name, "model"))
 
 
 def unknown_version(random: Random) -> Case:
+    """A version that is not served."""
     wanted = random.choice(("99", "-2", "x", "9" * 30, "1.5"))
     request = message(MODEL, good(random), model_version=wanted)
     return Case("unknown version", request, (wanted, "version", "recommend"))
 
 
 def parameters(random: Random) -> Case:
+    """Parameters of the protocol with values of another type."""
     request = message(MODEL, good(random, rows=1))
     choice = random.randrange(3)
     if choice == 0:

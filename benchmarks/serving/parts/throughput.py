@@ -49,12 +49,12 @@ def run(setting: Setting) -> Result:
         )
     return Result(
         demands,
-        f"Closed loop with live features; the front has one instance, which computes on one thread. "
+        f"Closed loop with live features; the front has one process, which computes on one thread. "
         f"Bare: the same batches, already encoded and padded, on one onnxruntime session in this "
         f"process with one thread for a run, called by one thread (the demanded comparison) or by "
         f"{CALLERS[-1]} threads at once, which use all {os.cpu_count()} CPUs. Arms take turns over "
-        f"{ROUNDS} rounds of {setting.count(ROWS)} rows. `recommend` also looks the users up, applies the "
-        f"rules and answers with titles and reasons; server, feature server and client share the "
+        f"{ROUNDS} rounds of {setting.count(ROWS)} rows. `recommend` also looks the users up, "
+        f"applies the rules and answers with titles and reasons; server, feature server and client share the "
         f"CPUs.",
         [Table(("asked", "rows/s", "bare", f"bare, {CALLERS[-1]} threads", "share of bare"), rows)],
         {"arms": [arm.figures() for arm in arms.values()]},

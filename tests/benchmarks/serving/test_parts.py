@@ -64,7 +64,7 @@ def test_wrong_requests_are_the_same_for_a_seed_and_of_all_kinds() -> None:
 
 
 def test_rules_are_disturbed_where_they_exist() -> None:
-    """Every option that the benchmark sends exists: a renamed one would only be refused as unknown."""
+    """A renamed rule would be refused as unknown and nothing else of it tried."""
     assert set(rule_cases.OPTIONS) == set(plugins.names("serving.rules"))
     assert rule_cases.wrong_option(Random(0)).fields[0].startswith("rules.")
 
