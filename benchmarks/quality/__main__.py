@@ -1,10 +1,10 @@
 """Measure ranking quality: ``python -m benchmarks.quality [--quick]`` from the project's root.
 
 Tunes and fits every baseline and trains the model on each protocol, each in a process of its own,
-and writes ``benchmarks/quality/results/quality.md``, ``.svg``, ``.json`` and ``-choices.jsonl``, the
-log of every choice made on validation (``<data>.*`` for other data). MovieLens-100K and the encoder
-weights are fetched on first use; ``--data`` names other data,
-``python -m benchmarks.quality.datasets`` fetches a second set.
+and writes ``benchmarks/quality/results/quality.md``, ``.svg``, ``.json`` and ``-choices.jsonl``:
+the log of every choice made on validation (``<data>.*`` for other data). MovieLens-100K and the
+encoder weights are fetched on first use; ``--data`` names other data,
+``python -m benchmarks.quality.datasets`` fetches two sets more.
 """
 
 import argparse
