@@ -57,6 +57,7 @@ CONTRACT: Final = "contract.json"
 CONTRACT_FORMAT: Final = 3
 """Raised when callers of the graph must change: a version of another format is not served."""
 ITEM_VECTORS: Final = "vectors.npy"
+SIMILARITY_MAP: Final = "similarity_map.npy"
 
 VERSION: Final = "version.json"
 REFERENCE: Final = "reference"

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "remove-item": "live_items",
     "push-event": "push_event",
     "explain": "explain",
+    "certificates": "certificates",
     "compile": "compile",
     "submit": "submit",
 }

@@ -11,7 +11,8 @@ import tritonclient.grpc.aio as grpc
 from tritonclient.utils import InferenceServerException
 
 from serving import messages
-from serving.client import DEFAULT_URL, Shows, channel, headers, inputs
+from serving.client import DEFAULT_URL, channel, inputs
+from serving.credentials import NO_CREDENTIALS, Credentials
 from serving.messages import Recommendations, Tensors
 from serving.models.encode import SPEC as ENCODE
 from serving.questions import Question, QuestionFields, SimilarFields, SimilarQuestion
@@ -35,7 +36,7 @@ class AsyncRecommendClient:
         *,
         timeout: float = 5.0,
         retry: Retry = Retry(),  # noqa: B008 (frozen)
-        credentials: Shows | None = None,
+        credentials: Credentials = NO_CREDENTIALS,
     ) -> None:
         self._url = url
         self._timeout = timeout
@@ -101,7 +102,7 @@ class AsyncRecommendClient:
                     spec.name,
                     inputs(tensors, grpc.InferInput),
                     client_timeout=limit,
-                    headers=headers(self._credentials),
+                    headers=self._credentials.headers(),
                 )
             except InferenceServerException as error:
                 fault = messages.explain(error, self._url, seconds)

@@ -1,9 +1,9 @@
 """A typed gRPC client of the served models."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
 from serving import messages
+from serving.credentials import NO_CREDENTIALS, Credentials
 from serving.messages import Recommendation, Recommendations, Tensors
 from serving.models.encode import SPEC as ENCODE
 from serving.questions import Question, QuestionFields, SimilarFields, SimilarQuestion
@@ -29,18 +30,6 @@ __all__ = [
 DEFAULT_URL = "127.0.0.1:8001"
 
 
-class Shows(Protocol):
-    """What a client shows to a server with TLS and tokens."""
-
-    def channel(self) -> Mapping[str, Any]:
-        """Return arguments of tritonclient's InferenceServerClient."""
-        ...
-
-    def headers(self) -> Mapping[str, str]:
-        """Return the metadata of each request."""
-        ...
-
-
 class RecommendClient:
     """Asks a server over gRPC; a context manager, usable from several threads.
 
@@ -57,7 +46,7 @@ class RecommendClient:
         *,
         timeout: float = 5.0,
         retry: Retry = Retry(),  # noqa: B008 (frozen)
-        credentials: Shows | None = None,
+        credentials: Credentials = NO_CREDENTIALS,
     ) -> None:
         self._url = url
         self._timeout = timeout
@@ -153,7 +142,7 @@ class RecommendClient:
                     spec.name,
                     inputs(tensors, grpc.InferInput),
                     client_timeout=limit,
-                    headers=headers(self._credentials),
+                    headers=self._credentials.headers(),
                 )
             except InferenceServerException as error:
                 fault = messages.explain(error, self._url, seconds)
@@ -175,7 +164,7 @@ def inputs(tensors: Tensors, make: Any) -> list[Any]:
     return found
 
 
-def channel(credentials: Shows | None) -> dict[str, Any]:
+def channel(credentials: Credentials) -> dict[str, Any]:
     """Return the arguments of tritonclient's clients.
 
     A channel that has lost its server looks for it again at least every second, so that a client
@@ -190,10 +179,5 @@ def channel(credentials: Shows | None) -> dict[str, Any]:
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
         ],
-        **(credentials.channel() if credentials else {}),
+        **credentials.channel(),
     }
-
-
-def headers(credentials: Shows | None) -> dict[str, str] | None:
-    """Return the metadata of a request."""
-    return dict(credentials.headers()) if credentials else None

@@ -10,10 +10,13 @@ import io
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 Answer = tuple[int, bytes]
 """HTTP status and body."""
+
+NOTHING: Mapping[str, str] = {}
 
 
 class DeadlineSocket:
@@ -101,34 +104,40 @@ class Connection(http.client.HTTPConnection):
         self._limited = DeadlineSocket(found)
         self.sock = self._limited
 
-    def post(self, path: str, body: bytes, deadline: float) -> Answer:
+    def post(
+        self, path: str, body: bytes, deadline: float, headers: Mapping[str, str] = NOTHING
+    ) -> Answer:
         """Send a JSON body and return the answer.
 
         Args:
             path: Path of the route.
             body: JSON.
             deadline: When to give up (time.monotonic).
+            headers: Sent along.
 
         Raises:
             OSError, http.client.HTTPException: No answer in time, or none that is HTTP.
         """
         reused = self.sock is not None
+        sent = {"Content-Type": "application/json", **headers}
         try:
-            return self._exchange(path, body, deadline)
+            return self._exchange(path, body, deadline, sent)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             self.close()
             if not reused:
                 raise
         # The server closed an idle connection: that is no failure, ask once more.
-        return self._exchange(path, body, deadline)
+        return self._exchange(path, body, deadline, sent)
 
-    def _exchange(self, path: str, body: bytes, deadline: float) -> Answer:
+    def _exchange(
+        self, path: str, body: bytes, deadline: float, headers: Mapping[str, str]
+    ) -> Answer:
         self._deadline = deadline
         if self.sock is None:
             self.connect()
         self._limited.deadline = deadline
         try:
-            self.request("POST", path, body, {"Content-Type": "application/json"})
+            self.request("POST", path, body, headers)
             response = self.getresponse()
             return response.status, response.read()
         except BaseException:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from serving.feature_connection import Connection
+from serving.feature_connection import NOTHING, Connection
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,14 @@ class FeatureServer:
         self._idle: collections.deque[Connection] = collections.deque()
         self._down_until = 0.0
 
-    def get(self, user_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    def get(
+        self, user_ids: Sequence[str], headers: Mapping[str, str] = NOTHING
+    ) -> dict[str, Mapping[str, Any]]:
         """Return the features of the users that the store knows: user id -> feature -> value.
+
+        Args:
+            user_ids: Who is wanted.
+            headers: Sent along: the trace context.
 
         Raises:
             FeatureServerDown: No usable answer before the timeout.
@@ -55,10 +61,12 @@ class FeatureServer:
         deadline = time.monotonic() + self._timeout
         try:
             with self._connection() as connection:
-                rows = self._ask(connection, user_ids, deadline)
+                rows = self._ask(connection, user_ids, headers, deadline)
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
             self._down_until = time.monotonic() + RETRY_SECONDS
-            logger.warning("Feature server failed, older features are used: %r", error)
+            # Not the error's text: it may quote the answer and with it user ids.
+            kind = type(error).__name__
+            logger.warning("Feature server failed, older features are used: %s", kind)
             raise FeatureServerDown(str(error)) from error
         return {u: row for u, row in rows.items() if any(v is not None for v in row.values())}
 
@@ -77,11 +85,17 @@ class FeatureServer:
         self._idle.append(connection)
 
     def _ask(
-        self, connection: Connection, user_ids: Sequence[str], deadline: float
+        self,
+        connection: Connection,
+        user_ids: Sequence[str],
+        headers: Mapping[str, str],
+        deadline: float,
     ) -> dict[str, dict[str, Any]]:
         if not connection.plain:
             body = {"service": self._service, "users": [*user_ids], "features": FEATURES}
-            status, content = connection.post("/users", json.dumps(body).encode(), deadline)
+            status, content = connection.post(
+                "/users", json.dumps(body).encode(), deadline, headers
+            )
             if status not in (404, 405):
                 answer = _json(status, content)
                 return {
@@ -91,7 +105,7 @@ class FeatureServer:
             connection.plain = True
         asked = {"feature_service": self._service, "entities": {"user_id": [*user_ids]}}
         status, content = connection.post(
-            "/get-online-features", json.dumps(asked).encode(), deadline
+            "/get-online-features", json.dumps(asked).encode(), deadline, headers
         )
         answer = _json(status, content)
         names = answer["metadata"]["feature_names"]

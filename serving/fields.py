@@ -10,6 +10,34 @@ from serving.spec import Arrays, InvalidInput
 MAX_LIST = 10_000
 """Longest list a request may carry; a longer one is a mistake and would slow everybody down."""
 
+MAX_TEXT = 65_536
+"""Most bytes of one string."""
+
+MAX_REQUEST_BYTES = 1_048_576
+"""Most bytes of a request where the deployment names no limit (deploy.max_request_bytes)."""
+
+
+def check_size(request: Arrays, limit: int) -> None:
+    """Refuse a request that holds too much.
+
+    Raises:
+        InvalidInput: Names the largest field.
+    """
+    sizes = {name: _bytes(value) for name, value in request.items() if hasattr(value, "dtype")}
+    total = sum(sizes.values())
+    if total > limit:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise InvalidInput(
+            f"{largest}: {sizes[largest]} bytes are too many, the request has {total}; at most "
+            f"{limit} are allowed in all (deploy.max_request_bytes). Send fewer or shorter entries."
+        )
+
+
+def _bytes(tensor: npt.NDArray[np.generic]) -> int:
+    if tensor.dtype != object:
+        return tensor.nbytes
+    return sum(map(len, tensor.ravel().tolist()))
+
 
 def rows_of(request: Arrays, *, but: Collection[str] = ()) -> int:
     """Return the number of rows that all tensors have.
@@ -43,8 +71,12 @@ def text(value: bytes | str, field: str) -> str:
     """Decode one string.
 
     Raises:
-        InvalidInput: It is not UTF-8.
+        InvalidInput: It is not UTF-8, or too long.
     """
+    if len(value) > MAX_TEXT:
+        raise InvalidInput(
+            f"{field}: a string of {len(value)} bytes is too long; at most {MAX_TEXT} are allowed."
+        )
     if isinstance(value, str):
         return value
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from counterpoint.user_snapshot import StoredUser, UserSnapshot
+from serving.feature_connection import NOTHING
 from serving.feature_server import FeatureServer, FeatureServerDown
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,12 @@ class KnownUsers:
             else None
         )
 
-    def get(self, user_ids: Sequence[str]) -> tuple[dict[str, StoredUser], set[str]]:
+    def get(
+        self, user_ids: Sequence[str], headers: Mapping[str, str] = NOTHING
+    ) -> tuple[dict[str, StoredUser], set[str]]:
         """Return the users that are known, and those whose answer is degraded.
+
+        The feature server is sent the headers (trace context) with the question.
 
         Degraded: a feature server is configured but gave nothing usable for the user. Then the
         (older) snapshot of the version is used; a user who is not in it either has what the
@@ -45,7 +50,7 @@ class KnownUsers:
         if self._server is None or not user_ids:
             return self._frozen(user_ids), set()
         try:
-            rows = self._server.get(user_ids)
+            rows = self._server.get(user_ids, headers)
         except FeatureServerDown:
             return self._frozen(user_ids), set(user_ids)
         known, degraded = {}, set()
@@ -53,7 +58,8 @@ class KnownUsers:
             try:
                 known[user] = self._decode(user, row)
             except (ValueError, TypeError) as error:
-                logger.warning("Features of user %r do not fit the model: %s", user, error)
+                # Neither the id nor the error's text, which may quote it: logs hold no user ids.
+                logger.warning("Features of a user do not fit the model: %s", type(error).__name__)
                 degraded.add(user)
         return known | self._frozen(sorted(degraded)), degraded
 

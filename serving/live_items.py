@@ -12,7 +12,8 @@ from tritonclient.utils import InferenceServerException
 
 from counterpoint.errors import ServerError
 from serving import messages
-from serving.client import DEFAULT_URL, Shows, channel, headers
+from serving.client import DEFAULT_URL, channel
+from serving.credentials import NO_CREDENTIALS, Credentials
 
 ROWS = 32
 """Items of one request; they are encoded in one run and written together."""
@@ -34,7 +35,7 @@ class LiveItemsClient:
         url: str = DEFAULT_URL,
         *,
         timeout: float = 30.0,
-        credentials: Shows | None = None,
+        credentials: Credentials = NO_CREDENTIALS,
     ) -> None:
         self._url = url
         self._timeout = timeout
@@ -155,7 +156,7 @@ class LiveItemsClient:
     def _infer(self, model: str, inputs: list[Any]) -> Any:
         try:
             return self._grpc.infer(
-                model, inputs, client_timeout=self._timeout, headers=headers(self._credentials)
+                model, inputs, client_timeout=self._timeout, headers=self._credentials.headers()
             )
         except InferenceServerException as error:
             raise messages.explain(error, self._url, self._timeout) from error

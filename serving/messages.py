@@ -133,6 +133,13 @@ def explain(error: InferenceServerException, url: str, seconds: float) -> DataEr
             f"The server {url} did not answer within {seconds:g} s. Raise the timeout, or look at "
             f"the server's load and log."
         )
+    if _wants_token(error):
+        return ServerError(
+            f"The server {url} asks for a token: {message}. Give the client the token for "
+            f"inference (Credentials.token; `counterpoint recommend --credentials FOLDER`)."
+        )
+    if "UNAVAILABLE" in status and ("queue size" in message or "timeout expired" in message):
+        return ServerError(f"The server {url} is overloaded: {message}. Try again a little later.")
     if "UNAVAILABLE" in status:
         return ServerError(
             f"No server answers at {url}. Start one with `counterpoint serve`, or name another."
@@ -143,7 +150,14 @@ def explain(error: InferenceServerException, url: str, seconds: float) -> DataEr
 def retried(error: InferenceServerException) -> bool:
     """Whether a failed attempt may be repeated: nobody answered, or not in its time."""
     status = str(error.status())
+    if _wants_token(error):
+        return False
     return "UNAVAILABLE" in status or "DEADLINE_EXCEEDED" in status
+
+
+def _wants_token(error: InferenceServerException) -> bool:
+    """Whether a token was missing or wrong, for which Triton has no status of its own."""
+    return "restricted" in error.message() and "UNAVAILABLE" in str(error.status())
 
 
 def _answer(row: Mapping[str, Any]) -> Recommendations:

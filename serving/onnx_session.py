@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 from serving.spec import Arrays, ModelSpec
 
 logger = logging.getLogger(__name__)
+
+REFUSED: tuple[type[Exception], ...] = (InvalidArgument, RuntimeException, Fail)
+"""What onnxruntime raises when a graph cannot compute with its inputs."""
 
 
 class OnnxSession:

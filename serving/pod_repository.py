@@ -16,10 +16,10 @@ from pathlib import Path
 from counterpoint import config as configuration
 from counterpoint.config import DeployConfig
 from serving import repository
+from serving.model_options import options as model_options
 from serving.payloads import Payloads
 from serving.pointers import Pointers
 from serving.registry import Registry
-from serving.serve import options as model_options
 
 logger = logging.getLogger(__name__)
 

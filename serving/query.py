@@ -4,7 +4,6 @@ What is checked here holds for every version; what a version's catalogue decides
 known, how long a list may be) is checked by the version that answers (engine/version.py).
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.engine.rule_set import RuleBook, RuleSet
-from serving.fields import like, rows_of, text, text_rows
+from serving.fields import MAX_REQUEST_BYTES, check_size, like, rows_of, text, text_rows
+from serving.observe.trace_context import TraceContext
 from serving.spec import Arrays, InvalidInput
 
 DEFAULT_K = 10
@@ -34,11 +34,13 @@ class Query:
         k: Length of the list.
         rules: What filters and re-ranks.
         trace_id: Names the question.
+        trace: Of the request; its id is that of the question unless the request names another.
     """
 
     k: int
     rules: RuleSet
     trace_id: str
+    trace: TraceContext
     user_id: str = ""
     history: Sequence[str] = ()
     liked: Sequence[bool] = ()
@@ -53,16 +55,23 @@ class QueryReader:
 
     Attributes:
         rules: Reads rules, and knows the defaults.
+        max_bytes: Most bytes of one request.
     """
 
     rules: RuleBook = field(default_factory=RuleBook)
+    max_bytes: int = MAX_REQUEST_BYTES
 
-    def read(self, request: Arrays) -> list[Query]:
+    def read(self, request: Arrays, trace: TraceContext) -> list[Query]:
         """Return one query per row.
+
+        Args:
+            request: The tensors.
+            trace: Trace of the request, to which all of its rows belong.
 
         Raises:
             InvalidInput: Names the field, its value and what is allowed.
         """
+        check_size(request, self.max_bytes)
         size = rows_of(request, but={"rules"})
         ks = like(request, "k", "the rows", np.full((size, 1), DEFAULT_K, np.int32))
         rules = self._rules(request, size)
@@ -73,12 +82,12 @@ class QueryReader:
             if name in request:
                 columns[name] = text_rows(request, name)
         columns |= _histories(request)
-        ids = _trace_ids(request, size)
+        ids = _trace_ids(request, size, trace)
         names = list(columns)
         values = zip(*columns.values(), strict=True) if columns else [()] * size
         return [
-            Query(k=k, rules=rule, trace_id=trace, **dict(zip(names, row, strict=True)))
-            for k, rule, trace, row in zip(ks[:, 0].tolist(), rules, ids, values, strict=True)
+            Query(k=k, rules=rule, trace_id=name, trace=trace, **dict(zip(names, row, strict=True)))
+            for k, rule, name, row in zip(ks[:, 0].tolist(), rules, ids, values, strict=True)
         ]
 
     def _rules(self, request: Arrays, size: int) -> list[RuleSet]:
@@ -129,16 +138,19 @@ def _chronological(stamps: npt.NDArray[np.generic], real: Sequence[int]) -> list
     return sorted(real, key=lambda place: times[place])
 
 
-def _trace_ids(request: Arrays, size: int) -> list[str]:
-    """Return the ids of the questions; one that is not given is drawn."""
+def _trace_ids(request: Arrays, size: int, trace: TraceContext) -> list[str]:
+    """Return the names of the questions; one that is not given is the id of the trace.
+
+    Further rows get a number behind it, so that each draws a list of its own.
+    """
+    drawn = [trace.trace_id, *(f"{trace.trace_id}-{row}" for row in range(1, size))]
     given = request.get("trace_id")
     if given is None or not given.size:
-        noise = os.urandom(16 * size).hex()
-        return [noise[start : start + 32] for start in range(0, 32 * size, 32)]
+        return drawn
     like(request, "trace_id", "the rows", np.empty((size, 1), dtype=object))
     found = []
-    for value in given[:, 0]:
-        name = text(value, "trace_id") or os.urandom(16).hex()
+    for value, otherwise in zip(given[:, 0], drawn, strict=True):
+        name = text(value, "trace_id") or otherwise
         if len(name) > MAX_TRACE_ID or not name.isprintable():
             raise InvalidInput(
                 f"trace_id: {name[:MAX_TRACE_ID]!a} is not allowed; allowed are up to "

@@ -15,45 +15,17 @@ import polars as pl
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-import counterpoint
-import serving
 from counterpoint import artifacts, columns, plugins
 from counterpoint.atomic import replaced_folder
 from counterpoint.errors import DataError
 from counterpoint.tables import read_json
+from serving import limits, runtime_files
 from serving.engine import item_table
 from serving.spec import BYTES, ModelSpec, Tensor
 
 Form = Literal["local", "cluster"]
 
 MODELS = "serving.models"
-
-RUNTIME_FILES = (
-    "counterpoint/__init__.py",
-    "counterpoint/artifacts.py",
-    "counterpoint/attributes.py",
-    "counterpoint/errors.py",
-    "counterpoint/item_features.py",
-    "counterpoint/item_text.py",
-    "counterpoint/live_items.py",
-    "counterpoint/live_store.py",
-    "counterpoint/plugins.py",
-    "counterpoint/retrieval.py",
-    "counterpoint/user_snapshot.py",
-    "serving/__init__.py",
-    "serving/engine/*.py",
-    "serving/feature_connection.py",
-    "serving/feature_server.py",
-    "serving/fields.py",
-    "serving/known_users.py",
-    "serving/models/__init__.py",
-    "serving/onnx_session.py",
-    "serving/query.py",
-    "serving/rules/*.py",
-    "serving/spec.py",
-)
-"""What the runtime parts import (files or patterns); copied into each Python model beside its own
-file."""
 
 _SHELL_SAFE = re.compile(r"[\w./+-]+", re.ASCII)
 
@@ -98,19 +70,24 @@ def write(
     options = {**graph, **options}
     if live is not None:
         options["live"] = str(live.absolute())
+        if form == "local":
+            # Versions replace each other under one number, by which the cache tells them apart.
+            options["response_cache"] = "false"
     with replaced_folder(repository) as target:
         for name, spec in models.items():
             native = form == "cluster" and _is_native(spec, version)
             folder = target / name / str(number)
             folder.mkdir(parents=True)
             config = model_config(spec, native=native, options=options, environment=environment)
+            if native:
+                limits.add_warm_up(spec, config, target / name, _sizes(version))
             text = text_format.MessageToString(config)
             (target / name / "config.pbtxt").write_text(text, "utf-8")
             # Locally the graphs are in the payload that each version of a live folder has.
             if spec.onnx and (form == "cluster" or live is None):
                 _write_graph(spec, version, folder)
             if not native:
-                _copy_runtime(name, folder)
+                runtime_files.copy(name, folder)
             if live is None:
                 write_files(spec, version, folder, form=form)
 
@@ -122,20 +99,31 @@ def add_number(version: Path, repository: Path, *, number: int) -> None:
         DataError: The version folder lacks a file, or only one of the versions has an index.
     """
     for name, spec in check(version).items():
-        config = repository / name / "config.pbtxt"
-        if not spec.onnx or not config.is_file():
+        path = repository / name / "config.pbtxt"
+        if not spec.onnx or not path.is_file():
             continue
+        config = text_format.Parse(path.read_text("utf-8"), pb.ModelConfig())
         native = _is_native(spec, version)
-        if native != ('backend: "onnxruntime"' in config.read_text("utf-8")):
+        if native != (config.backend == "onnxruntime"):
             raise DataError(
                 f"{version} and the champion cannot be served beside each other: only one of them "
                 f"has a catalogue large enough for an index (export.max_exact_items). Promote it "
                 f"without a canary or shadow."
             )
+        if not limits.warms_up(spec, config, _sizes(version)):
+            # It would fail, and with it the version.
+            config.ClearField("model_warmup")
+            path.write_text(text_format.MessageToString(config), "utf-8")
         with replaced_folder(repository / name / str(number)) as folder:
             _write_graph(spec, version, folder)
             if not native:
-                _copy_runtime(name, folder)
+                runtime_files.copy(name, folder)
+
+
+def _sizes(version: Path) -> limits.Sizes:
+    """Return the sizes of a version's tensors that have names."""
+    contract = read_json(version / "onnx" / artifacts.CONTRACT)
+    return {"profile": max(1, len(contract["profile"]))}
 
 
 def _is_native(spec: ModelSpec, version: Path) -> bool:
@@ -241,9 +229,8 @@ def model_config(
         backend="onnxruntime" if native else "python",
         max_batch_size=spec.max_batch_size,
         default_model_filename="model.onnx" if native else "model.py",
-        # No queue delay: a batch is what has gathered while the model was busy, so that a lone
-        # request never waits.
-        dynamic_batching=pb.ModelDynamicBatching(max_queue_delay_microseconds=0),
+        dynamic_batching=limits.batching(options),
+        response_cache=pb.ModelResponseCache(enable=limits.cached(spec, options)),
     )
     for tensor in spec.inputs:
         config.input.add(
@@ -261,7 +248,9 @@ def model_config(
         # Every version that a pointer names has its number (serving/pod_repository.py).
         config.version_policy.all.SetInParent()
         return config
-    config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
+    config.instance_group.add(
+        count=limits.instances(spec, options), kind=pb.ModelInstanceGroup.KIND_CPU
+    )
     for key, value in options.items():
         config.parameters[key].string_value = value
     # Triton pastes this path unquoted into a shell command, so an unusual one is left to the PATH
@@ -284,17 +273,6 @@ def dims(tensor: Tensor) -> list[int]:
     configuration.
     """
     return [-1 if isinstance(dim, str) else dim for dim in tensor.dims]
-
-
-def _copy_runtime(name: str, folder: Path) -> None:
-    roots = {"serving": Path(serving.__path__[0]), "counterpoint": Path(counterpoint.__path__[0])}
-    for pattern in (*RUNTIME_FILES, f"serving/models/{name}.py"):
-        package, _, rest = pattern.partition("/")
-        for file in roots[package].glob(rest):
-            target = folder / package / file.relative_to(roots[package])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-    shutil.copyfile(roots["serving"] / "backend" / "model.py", folder / "model.py")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,6 +1,6 @@
 """Serves the registry's versions with the local tritonserver until it is interrupted."""
 
-import json
+import dataclasses
 import signal
 import threading
 import time
@@ -14,42 +14,23 @@ from filelock import FileLock, Timeout
 
 from counterpoint import artifacts, columns
 from counterpoint.config.serve import DeployConfig
-from counterpoint.errors import ConfigError, CounterpointError, DataError, SetupError
+from counterpoint.errors import CounterpointError, DataError, SetupError
 from serving import repository
+from serving.access import Access
+from serving.access import of as access_of
 from serving.controller import Controller
 from serving.engine import live_folder
 from serving.engine.live_folder import Entry
-from serving.engine.rule_set import RuleBook
+from serving.model_options import options
 from serving.registry import Registry
 from serving.restarts import Restarts
 from serving.server import FREE_PORTS, HOST, Ports, TritonServer
-from serving.spec import InvalidInput
 
 DEFAULT_PORTS = Ports(grpc=8001, http=8000, metrics=8002)
 """Triton's usual ports."""
 
 _LOCK_SECONDS = 60.0
 LOOK_SECONDS = 0.1
-
-
-def options(config: DeployConfig, version: str) -> dict[str, str]:
-    """Return the parameters of the served models.
-
-    Raises:
-        ConfigError: ``deploy.rules`` is wrong.
-    """
-    try:
-        RuleBook(config.rules)
-    except InvalidInput as error:
-        raise ConfigError([f"deploy.{error}"]) from error
-    return {
-        "version": version,
-        "rules": json.dumps(config.rules, ensure_ascii=False),
-        "feature_server": config.feature_server or "",
-        "feature_service": config.feature_service,
-        "feature_timeout": str(config.feature_timeout),
-        "live_items": str(Path(config.live_items).absolute()) if config.live_items else "",
-    }
 
 
 def materialise(config: DeployConfig, version: str | None = None) -> Path:
@@ -95,6 +76,7 @@ def champion_server(
     version: str | None = None,
     ports: Ports = FREE_PORTS,
     log: Path | None = None,
+    access: Access | None = None,
 ) -> TritonServer:
     """Return a server of the champion (or a named version), to be started as a context manager.
 
@@ -103,6 +85,7 @@ def champion_server(
         version: A version of the registry; none: the champion.
         ports: 0 takes a free port.
         log: File of the server's output; default below ``config.triton``.
+        access: TLS and tokens; default none: a server for this process alone.
 
     Raises:
         DataError: Nothing to serve.
@@ -115,6 +98,7 @@ def champion_server(
         log=log or Path(config.triton) / "tritonserver.log",
         start_timeout=config.start_timeout,
         ports=ports,
+        access=access or Access(cache_mb=config.cache_mb),
     )
 
 
@@ -153,15 +137,17 @@ def run(
 
     Raises:
         DataError: There is no champion, or it is damaged.
-        SetupError: Another ``counterpoint serve`` uses the folder, or a port is taken.
+        SetupError: Another ``counterpoint serve`` uses the folder, a port is taken, or a file of
+            TLS, tokens or keys is missing or not secret.
         ServerError: The server ends again and again; shows the end of its log.
     """
     config = config.model_copy(update={"target": "local"})
+    access = dataclasses.replace(access_of(config), cache_mb=0)  # See repository.write.
     live = live_path(config)
     live.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(live / ".serve.lock", timeout=0), _terminable():
-            _serve(config, live, ports, announce)
+            _serve(config, live, ports, access, announce)
     except Timeout as error:
         raise SetupError(
             f"Another `counterpoint serve` runs on {live}. Stop it, or name another folder for "
@@ -169,7 +155,13 @@ def run(
         ) from error
 
 
-def _serve(config: DeployConfig, live: Path, ports: Ports, announce: Callable[[str], None]) -> None:
+def _serve(
+    config: DeployConfig,
+    live: Path,
+    ports: Ports,
+    access: Access,
+    announce: Callable[[str], None],
+) -> None:
     registry = Registry(config.registry)
     controller = Controller(registry, live, announce=announce)
     stop = threading.Event()
@@ -180,7 +172,7 @@ def _serve(config: DeployConfig, live: Path, ports: Ports, announce: Callable[[s
     try:
         champion = controller.begin().champion
         announce("Starting tritonserver …")
-        server = _server(config, registry, champion, ports)
+        server = _server(config, registry, champion, ports, access)
         with server:
             where = server.ports
             announce(
@@ -198,7 +190,7 @@ def _serve(config: DeployConfig, live: Path, ports: Ports, announce: Callable[[s
 
 
 def _server(
-    config: DeployConfig, registry: Registry, champion: Entry, ports: Ports
+    config: DeployConfig, registry: Registry, champion: Entry, ports: Ports, access: Access
 ) -> TritonServer:
     environment = Path(config.triton_env).absolute()
     models = Path(config.triton).absolute() / "models"
@@ -218,6 +210,7 @@ def _server(
         log=Path(config.triton) / "tritonserver.log",
         start_timeout=config.start_timeout,
         ports=ports,
+        access=access,
     )
 
 

@@ -16,12 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import tritonclient.grpc as grpc
-from tritonclient.utils import InferenceServerException
-
 from counterpoint.errors import ServerError, SetupError
 from serving import environment as environments
 from serving import supervisor
+from serving.access import OPEN, Access, ready
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +56,7 @@ class TritonServer:
         models: Models to load; all of the repository by default.
         ports: Ports to listen on.
         start_timeout: Seconds until the models must be ready.
+        access: TLS, tokens and cache.
     """
 
     def __init__(
@@ -69,6 +68,7 @@ class TritonServer:
         models: list[str] | None = None,
         ports: Ports = FREE_PORTS,
         start_timeout: float = 60.0,
+        access: Access = OPEN,
     ) -> None:
         self.repository = repository.resolve()
         self._environment = environment.absolute()
@@ -76,6 +76,7 @@ class TritonServer:
         self._models = models or sorted(p.parent.name for p in repository.glob("*/config.pbtxt"))
         self._wanted = ports
         self._start_timeout = start_timeout
+        self._access = access
         self._scratch: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: int | None = None
@@ -179,6 +180,7 @@ class TritonServer:
             *(f"--load-model={model}" for model in self._models),
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={GRACE_SECONDS}",
+            *self._access.flags(found.server.parents[1] / "caches"),
         ]
         for protocol in ("grpc", "http", "metrics"):
             command += [
@@ -217,18 +219,15 @@ class TritonServer:
 
     def _await_ready(self) -> None:
         end = time.monotonic() + self._start_timeout
-        client = grpc.InferenceServerClient(self.url)
-        with contextlib.closing(client):
-            while time.monotonic() < end:
-                if not self.running:
-                    raise ServerError(
-                        f"tritonserver ended while starting. The end of its log {self._log}:\n"
-                        f"{self.tail()}"
-                    )
-                with contextlib.suppress(InferenceServerException):
-                    if all(client.is_model_ready(m, client_timeout=2.0) for m in self._models):
-                        return
-                time.sleep(0.1)
+        while time.monotonic() < end:
+            if not self.running:
+                raise ServerError(
+                    f"tritonserver ended while starting. The end of its log {self._log}:\n"
+                    f"{self.tail()}"
+                )
+            if ready(HOST, self.ports.http, self._models):
+                return
+            time.sleep(0.1)
         raise ServerError(
             f"tritonserver was not ready after {self._start_timeout:g} s. Raise the timeout on a "
             f"slow machine. The end of its log {self._log}:\n{self.tail()}"

@@ -59,6 +59,9 @@ class ModelSpec:
             in the repository -> path in the version folder.
         requires: Folder or file without which the version does not have this model; none: always.
         ragged: Requests of different shapes may share an execution (the front pads them itself).
+        pure: The answer depends on the request alone, so that it may come from a cache.
+        warm_up: Request that a graph has answered before it is called ready: values of inputs;
+            further inputs are 0; none: no such request.
     """
 
     name: str
@@ -73,6 +76,8 @@ class ModelSpec:
     folders: tuple[tuple[str, str], ...] = ()
     requires: str | None = None
     ragged: bool = False
+    pure: bool = False
+    warm_up: tuple[tuple[str, int], ...] | None = None
 
 
 Arrays = Mapping[str, Any]

@@ -1,13 +1,14 @@
 """Measure ranking quality: ``python -m benchmarks.quality [--quick]`` from the project's root.
 
 Tunes and fits every baseline and trains the model on each protocol, each in a process of its own,
-and writes ``benchmarks/quality/results/quality.md``, ``.svg``, ``.json`` and ``-choices.json``, the
-log of every choice made on validation (``<data>.*`` for other data). MovieLens-100K and the encoder
-weights are fetched on first use; ``--data`` names other data,
-``python -m benchmarks.quality.datasets`` fetches a second set.
+and writes ``benchmarks/quality/results/quality.md``, ``.svg``, ``.json`` and ``-choices.jsonl``:
+the log of every choice made on validation (``<data>.*`` for other data). MovieLens-100K and the
+encoder weights are fetched on first use; ``--data`` names other data,
+``python -m benchmarks.quality.datasets`` fetches two sets more.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -87,11 +88,12 @@ def measure(given: argparse.Namespace) -> int:
             results.append(table.summarise(parts, protocol=protocol, split_seed=split_seed))
             train = settings.train.model_dump(mode="json")
             content = {**facts, "dataset": digest, "train": train, "results": results}
-            log = results[-1].pop("choices")
-            choices.append({"protocol": protocol, "split_seed": split_seed, "log": log})
+            where = {"protocol": protocol, "split_seed": split_seed}
+            choices += [where | record for record in results[-1].pop("choices")]
             chart.draw(results, given.results / f"{name}.svg")
             tables.write_json(given.results / f"{name}.json", content)
-            tables.write_json(given.results / f"{name}-choices.json", choices)
+            lines = "".join(json.dumps(record, default=str) + "\n" for record in choices)
+            (given.results / f"{name}-choices.jsonl").write_text(lines, "utf-8")
             text = page.markdown(results, facts)
             (given.results / f"{name}.md").write_text(text, "utf-8")
     print(text)

@@ -45,6 +45,19 @@ class ExportConfig(Section):
     """Smaller forms of the item encoder."""
 
 
+class TlsConfig(Section):
+    """TLS on gRPC; `counterpoint certificates` makes files to try it with."""
+
+    certificate: str
+    """PEM file: the server's certificate, with the chain up to the authority."""
+
+    key: str
+    """PEM file: its private key."""
+
+    client_ca: str | None = None
+    """PEM file: the authority of client certificates, which are then asked of every client."""
+
+
 class DeployConfig(Section):
     """Registry and Triton model repository."""
 
@@ -86,3 +99,38 @@ class DeployConfig(Section):
     live_items: str | None = "var/live/items.sqlite"
     """File of the items that were added, changed or removed since the training; made on demand on a
     local disk. None: the served catalogue never changes."""
+
+    tls: TlsConfig | None = None
+    """TLS on gRPC; HTTP, which Triton cannot encrypt, then answers health checks only."""
+
+    token_file: str | None = None
+    """File with the lines ``inference=…`` and ``admin=…``: tokens that requests, and the calls that
+    change the server, must bear."""
+
+    max_request_bytes: int = Field(default=1_048_576, ge=1024)
+    """Most bytes of all values of one request; a larger one is refused."""
+
+    instances: int = Field(default=1, ge=1, le=64)
+    """Processes of each Python front; each holds the whole model."""
+
+    max_queued_requests: int = Field(default=256, ge=1)
+    """Requests that may wait for a model; more are answered UNAVAILABLE at once."""
+
+    queue_timeout: float = Field(default=1.0, gt=0)
+    """Seconds a request may wait for a model; then it is answered UNAVAILABLE."""
+
+    cache_mb: int = Field(default=16, ge=0)
+    """MB for answers of `encode` and `item_encoder`, which depend on the text alone; 0: none."""
+
+    log_requests: Literal["off", "errors", "all"] = "errors"
+    """JSON log lines: none, of degraded, refused and failed requests, or of every request."""
+
+    log_key_file: str | None = None
+    """Key (16 bytes or more) under which user ids are pseudonymised in logs and impressions; none:
+    a random one for each process."""
+
+    impressions: str | None = None
+    """Folder of the impression log (what was shown to whom); none: it is not kept."""
+
+    impressions_mb: int = Field(default=1024, ge=64)
+    """Most memory the impression log takes on disk; the oldest files go first."""

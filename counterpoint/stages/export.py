@@ -17,7 +17,7 @@ from counterpoint.compression.variants import UNCOMPRESSED
 from counterpoint.config.serve import ExportConfig
 from counterpoint.feature_users import histories_of
 from counterpoint.histories import Histories
-from counterpoint.item_vectors import similarity_vectors
+from counterpoint.item_vectors import similarity_map, similarity_vectors
 from counterpoint.large_export import Recall, check_recall, export_large
 from counterpoint.onnx_graphs import TENSORS, export_recommender
 from counterpoint.recommender import Recommender
@@ -114,6 +114,7 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
         write_json(folder / artifacts.CONTRACT, description)
         with_availability(recommender.items, items).write_parquet(folder / artifacts.ITEMS)
         np.save(folder / artifacts.ITEM_VECTORS, similarity_vectors(recommender.module))
+        np.save(folder / artifacts.SIMILARITY_MAP, similarity_map(recommender.module))
         stored = user_snapshot.write(
             folder / artifacts.USERS_SNAPSHOT,
             stored_users(users, recommender.settings.history_length),
@@ -151,6 +152,7 @@ def contract(recommender: Recommender, config: ExportConfig, graph: Path) -> dic
         "attribute_weight": settings.attribute_weight,
         "text_width": recommender.text_width,
         "n_items": recommender.n_items,
+        "cold": cold_items(recommender),
         "model_sha256": digest,
         "tensors": TENSORS,
         "opset": config.opset,
@@ -171,6 +173,12 @@ def with_availability(known: pl.DataFrame, described: pl.DataFrame) -> pl.DataFr
         how="left",
         maintain_order="left",
     )
+
+
+def cold_items(recommender: Recommender) -> list[int]:
+    """Return the one-based indices of the items that had no interactions in training."""
+    warm = recommender.module.cold.warm.tolist()
+    return [i for i in range(1, recommender.n_items + 1) if i > len(warm) or not warm[i - 1]]
 
 
 def stored_users(users: Histories, length: int) -> Iterator[StoredUser]:

@@ -117,6 +117,8 @@ class App:
 def _question(body: bytes) -> tuple[str, list[str], list[str] | None]:
     try:
         asked = json.loads(body)
+    except RecursionError:
+        raise _bad("body", "nested too deeply") from None
     except ValueError as error:
         raise _bad("body", f"not JSON ({error})") from None
     if not isinstance(asked, dict):

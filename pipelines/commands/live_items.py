@@ -9,6 +9,7 @@ import typer
 
 from counterpoint.errors import ConfigError, DataError
 from pipelines import options
+from pipelines.asking import CredentialsFolder, shown
 from pipelines.teaching import TeachingCommand
 
 DEFAULT_URL = "127.0.0.1:8001"
@@ -44,6 +45,7 @@ def add_item(
     url: Url = DEFAULT_URL,
     store: Store = None,
     timeout: Timeout = 30.0,
+    credentials: CredentialsFolder = None,
 ) -> None:
     """Add items to what a server recommends, without training and without a restart.
 
@@ -76,7 +78,7 @@ def add_item(
         return
     from serving.live_items import LiveItemsClient
 
-    with LiveItemsClient(url, timeout=timeout) as client:
+    with LiveItemsClient(url, timeout=timeout, credentials=shown(credentials)) as client:
         sent = time.perf_counter()
         answers = client.add(items, replace=replace)
         client.await_known([answer["item_id"] for answer in answers], patience=timeout)
@@ -96,6 +98,7 @@ def remove_item(
     url: Url = DEFAULT_URL,
     store: Store = None,
     timeout: Timeout = 30.0,
+    credentials: CredentialsFolder = None,
 ) -> None:
     """Take items out of all later answers; `add-item` puts them back.
 
@@ -117,7 +120,7 @@ def remove_item(
     else:
         from serving.live_items import LiveItemsClient
 
-        with LiveItemsClient(url, timeout=timeout) as client:
+        with LiveItemsClient(url, timeout=timeout, credentials=shown(credentials)) as client:
             client.remove(ids)
     spent = (time.perf_counter() - started) * 1e3
     options.out.print(f"Removed {', '.join(ids)} ({spent:.0f} ms).", highlight=False)
@@ -137,6 +140,7 @@ def list_(
     url: Url = DEFAULT_URL,
     store: Store = None,
     timeout: Timeout = 30.0,
+    credentials: CredentialsFolder = None,
 ) -> None:
     """List the live items.
 
@@ -147,14 +151,15 @@ def list_(
     from rich.table import Table
 
     if store is not None:
-        from serving.engine.item_writer import shown
+        from serving.engine import item_writer
 
         with _opened(store, create=False) as file:
-            rows = [shown(row) for row in file.since() if removed or row.removed_at is None]
+            stored = [row for row in file.since() if removed or row.removed_at is None]
+        rows = [item_writer.shown(row) for row in stored]
     else:
         from serving.live_items import LiveItemsClient
 
-        with LiveItemsClient(url, timeout=timeout) as client:
+        with LiveItemsClient(url, timeout=timeout, credentials=shown(credentials)) as client:
             rows = client.items(removed=removed)
     table = Table("item", "title", "attributes", "available", "added", "removed")
     for row in rows:

@@ -35,6 +35,7 @@ def recommend(
         typer.Option(help="host:port of a server's gRPC; default: one is started for this call."),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 5.0,
+    credentials: asking.CredentialsFolder = None,
     config: options.ConfigFiles = None,
     set_: options.Overrides = None,
 ) -> None:
@@ -62,7 +63,7 @@ def recommend(
         raise ConfigError([f"Attribute {token!r} must look like name=value." for token in wrong])
     rules = rule_arguments.parse(rule)
     question = f"user {user}" if user else "you"
-    with asking.client(url, settings, timeout=timeout) as client:
+    with asking.client(url, settings, timeout=timeout, credentials=credentials) as client:
         answer = client.recommend(
             user=user,
             history=split(history),

@@ -23,6 +23,7 @@ def similar(
         typer.Option(help="host:port of a server's gRPC; default: one is started for this call."),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 5.0,
+    credentials: asking.CredentialsFolder = None,
     config: options.ConfigFiles = None,
     set_: options.Overrides = None,
 ) -> None:
@@ -38,7 +39,7 @@ def similar(
 
     settings = options.load(config, set_)
     rules = rule_arguments.parse(rule)
-    with asking.client(url, settings, timeout=timeout) as client:
+    with asking.client(url, settings, timeout=timeout, credentials=credentials) as client:
         answer = client.similar(
             *split(items), allow=split(allow), exclude=split(exclude), rules=rules, k=k
         )

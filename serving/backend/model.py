@@ -4,15 +4,19 @@ Triton runs this file from the model's version folder, where serving/repository.
 module it imports: a served version never depends on a checkout that may change under it.
 """
 
+import gc
 import importlib
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+
+logger = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.0005
 
@@ -36,28 +40,67 @@ class TritonPythonModel:
         # Python's default of 5 ms would be seen in the answers.
         sys.setswitchinterval(SWITCH_SECONDS)
         self._runtime = following.make(module, args["model_name"], folder, options, self._call)
+        self._name = args["model_name"]
+        self._traced = getattr(module.Runtime, "traced", False)
+        self._observer: Any = None
+        if hasattr(self._runtime, "observe"):
+            observing = importlib.import_module("serving.observe.serving_observer")
+            metrics = importlib.import_module("serving.observe.triton_metrics")
+            self._observer = observing.start(
+                options,
+                metrics.TritonMetrics(pb_utils),
+                instance=args["model_instance_name"],
+                fields=self._inputs,
+            )
+            self._runtime.observe(self._observer)
+        # A full collection looks at every object of the libraries, which stay: 30 ms in the middle
+        # of a request. A version that goes later needs none (tests/serving/engine/test_freeing.py).
+        gc.collect()
+        gc.freeze()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer a batch of requests; one wrong request fails alone."""
-        answers = self._runtime.execute([self._read(request) for request in requests])
+        try:
+            answers = self._runtime.execute([self._read(request) for request in requests])
+        except Exception as error:
+            return self._failures(error, len(requests))
         responses = []
         for answer in answers:
             if isinstance(answer, self._invalid):
-                error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
-                responses.append(pb_utils.InferenceResponse(error=error))
+                refusal = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
+                responses.append(pb_utils.InferenceResponse(error=refusal))
             else:
                 tensors = [pb_utils.Tensor(name, value) for name, value in answer.items()]
                 responses.append(pb_utils.InferenceResponse(tensors))
         return responses
 
     def finalize(self) -> None:
-        """End the runtime's threads."""
+        """End the runtime's threads and write out what was observed."""
         if hasattr(self._runtime, "close"):
             self._runtime.close()
+        if self._observer is not None:
+            self._observer.close()
+
+    def _failures(self, error: Exception, count: int) -> list[Any]:
+        """Log where it happened without the text of the error, which may quote a request."""
+        kind = type(error).__name__
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("%s failed with %s at\n%s", self._name, kind, where)
+        text = f"{self._name} failed ({kind}); the server's log says where."
+        # One error object a response: the backend frees its text with the first of them.
+        errors = [pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL) for _ in range(count)]
+        return [pb_utils.InferenceResponse(error=one) for one in errors]
 
     def _read(self, request: Any) -> dict[str, Any]:
         tensors = {n: pb_utils.get_input_tensor_by_name(request, n) for n in self._inputs}
-        return {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
+        read = {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
+        return read | self._headers(request) if self._traced else read
+
+    def _headers(self, request: Any) -> dict[str, Any]:
+        """Return the trace context, which Triton forwards as parameters of the request."""
+        given = json.loads(request.parameters())
+        found = {name.lower(): value for name, value in given.items() if isinstance(value, str)}
+        return {name: found[name] for name in ("traceparent", "tracestate") if name in found}
 
     def _call(
         self,

@@ -30,6 +30,7 @@ class Answer:
         version: Version that answered.
         trace_id: Names the question.
         trace: JSON: what each rule did.
+        cold: How many of the items had no interactions when the version was trained.
     """
 
     item_id: Texts
@@ -44,6 +45,7 @@ class Answer:
     version: str
     trace_id: str
     trace: str
+    cold: int = 0
 
 
 def tensors(answers: Sequence[Answer]) -> Arrays:

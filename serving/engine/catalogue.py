@@ -30,6 +30,8 @@ class Catalogue:
         n_graph: Number of items the graph knows, the first ones.
         live: (F + 2, N - n_graph) columns that score the others: scores = taste @ live.
         hidden: One-based items that must not be shown, such as removed ones.
+        placing: (F + 1, d) map from an item's features to its vector, the mean last; none: items
+            that are added are like no other.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class Catalogue:
         n_graph: int | None = None,
         live: npt.NDArray[np.float32] | None = None,
         hidden: npt.NDArray[np.int64] | None = None,
+        placing: npt.NDArray[np.float32] | None = None,
     ) -> None:
+        self.placing = placing
         self.table = table
         self.vectors = vectors
         self.n_graph = len(table) if n_graph is None else n_graph
@@ -170,14 +174,22 @@ class Catalogue:
         features = view.features.T
         described = (features != 0).any(0)
         scoring = np.concatenate([features, [described, ~described]]).astype(np.float32)
-        unknown = np.zeros((len(added), self.vectors.shape[1]), dtype=np.float32)
         return Catalogue(
             item_table.join(table, added),
-            np.concatenate([self.vectors, unknown]),
+            np.concatenate([self.vectors, self._placed(view.features)]),
             n_graph=len(self),
             live=np.ascontiguousarray(scoring),
             hidden=view.hidden,
         )
+
+    def _placed(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return (M, d) unit vectors of items with these features; zeros: nothing is known."""
+        if self.placing is None:
+            return np.zeros((len(features), self.vectors.shape[1]), dtype=np.float32)
+        predicted = self.placing[-1] + features @ self.placing[:-1]
+        norms = np.linalg.norm(predicted, axis=1, keepdims=True)
+        described = (features != 0).any(1, keepdims=True)
+        return (predicted / np.maximum(norms, 1e-12) * described).astype(np.float32)
 
 
 def _changed(table: ItemTable, overrides: Mapping[int, Override]) -> ItemTable:

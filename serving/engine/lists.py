@@ -9,6 +9,7 @@ import numpy.typing as npt
 from serving.engine.answer import REASONS, Answer
 from serving.engine.catalogue import Catalogue
 from serving.engine.question import Best, Question
+from serving.observe.observer import UNTIMED, StopWatch
 from serving.query import Query
 from serving.rules._rule import Candidates, Indices, Row, Trace
 
@@ -57,14 +58,22 @@ class Lists:
     Args:
         catalogue: The items.
         version: Name of the version.
+        cold: (n,) one-based items of the graph that had no interactions when it was trained.
     """
 
-    def __init__(self, catalogue: Catalogue, version: str) -> None:
+    def __init__(self, catalogue: Catalogue, version: str, cold: Indices) -> None:
         self._catalogue = catalogue
         self._version = version
+        # What was added since has none either.
+        self._cold = np.arange(len(catalogue) + 1) > catalogue.n_graph
+        self._cold[cold] = True
 
     def make(
-        self, rows: Sequence[Question], best: Sequence[Best], probes: Sequence[Best | None]
+        self,
+        rows: Sequence[Question],
+        best: Sequence[Best],
+        probes: Sequence[Best | None],
+        watch: StopWatch = UNTIMED,
     ) -> list[Answer]:
         """Return one answer per row.
 
@@ -72,12 +81,14 @@ class Lists:
             rows: The questions.
             best: The graph's best items of each.
             probes: The graph's best of the items that a rule wants among the candidates, if any.
+            watch: Times the stages.
         """
-        return [self._make(*row) for row in zip(rows, best, probes, strict=True)]
+        return [self._make(*row, watch) for row in zip(rows, best, probes, strict=True)]
 
-    def _make(self, row: Question, best: Best, probe: Best | None) -> Answer:
+    def _make(self, row: Question, best: Best, probe: Best | None, watch: StopWatch) -> Answer:
         k = row.query.k
         candidates, reason = self._candidates(row, best, probe)
+        watch.lap("live_items")
         candidates, trace = run_rules(
             candidates,
             row.query,
@@ -85,8 +96,9 @@ class Lists:
             liked=row.items[row.liked],
             seen=row.seen,
         )
+        watch.lap("rules")
         item, place = candidates.item[:k], candidates.place[:k]
-        return Answer(
+        answer = Answer(
             item_id=self._catalogue.ids[item],
             title=self._catalogue.titles[item],
             score=candidates.score[:k].astype(np.float32),
@@ -99,7 +111,10 @@ class Lists:
             version=self._version,
             trace_id=row.query.trace_id,
             trace=json.dumps([*row.filtered, *trace]),
+            cold=int(np.count_nonzero(self._cold[item])),
         )
+        watch.lap("answer")
+        return answer
 
     def _names(self, row: Question, reason: Indices, place: Indices) -> npt.NDArray[np.object_]:
         """Return the (n, 3) ids of the history items that speak for each item."""

@@ -38,22 +38,20 @@ Key = tuple[str, str]
 
 
 def follow(
-    folder: Path, options: Mapping[str, str], *, encode: bool = True
+    folder: Path, options: Mapping[str, str]
 ) -> Callable[[Mapping[str, Any], Mapping[str, int]], Callable[[], LiveView]] | None:
     """Return what opens the live items for a version, given its contract and index.
 
     Args:
         folder: Files of the version.
         options: ``live_items``, the file of the store; none: the catalogue never changes.
-        encode: Compute missing vectors; else new items are of no use (``LiveView.of_graph``).
     """
     path = options.get("live_items", "")
     if not path:
         return None
 
     def start(contract: Mapping[str, Any], index: Mapping[str, int]) -> Callable[[], LiveView]:
-        encoder = text_encoder.find(folder) if encode else None
-        return LiveItems(Path(path), contract, index, encoder).refresh
+        return LiveItems(Path(path), contract, index, text_encoder.find(folder)).refresh
 
     return start
 

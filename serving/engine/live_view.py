@@ -5,7 +5,7 @@ and numpy.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -64,19 +64,6 @@ class LiveView:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def of_graph(self) -> "LiveView":
-        """What it says of the graph's own items, for callers that cannot place new ones."""
-        none = np.empty(0, dtype=np.int64)
-        return replace(
-            self,
-            ids=(),
-            titles=(),
-            tokens=(),
-            features=self.features[:0],
-            available_from=none,
-            available_until=none,
-        )
 
 
 def build(

@@ -28,16 +28,19 @@ class RuleSet:
 
     Args:
         rules: Name -> rule, in order.
+        options: Name -> options of the rule, as they were given.
 
     Attributes:
+        options: For the record of what was shown.
         filters: The rules that say what may be shown.
         later: The others, which see the candidates.
         reranks: Some rule needs more candidates than are shown.
         repeats: Items of the history may be recommended again.
     """
 
-    def __init__(self, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, rules: Mapping[str, Rule], options: Mapping[str, Any]) -> None:
         self.rules = dict(rules)
+        self.options = options
         self.filters = {name: rule for name, rule in rules.items() if rule.filters}
         self.later = {name: rule for name, rule in rules.items() if not rule.filters}
         self.reranks = any(rule.reranks for rule in rules.values())
@@ -101,13 +104,12 @@ class RuleBook:
                     f"rules: {shown(name)} is no rule; rules are {', '.join(self._modules)}."
                 )
         order = sorted(wanted, key=lambda name: self._modules[name].ORDER)
-        return RuleSet(
-            {
-                name: self._modules[name].parse(Options(f"rules.{name}", wanted[name]))
-                for name in order
-                if wanted[name] is not None
-            }
-        )
+        options = {name: wanted[name] for name in order if wanted[name] is not None}
+        rules = {
+            name: self._modules[name].parse(Options(f"rules.{name}", given))
+            for name, given in options.items()
+        }
+        return RuleSet(rules, options)
 
 
 def _no_number(text: str) -> float:

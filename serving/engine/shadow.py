@@ -156,7 +156,9 @@ class Shadow(Generic[Q]):
             try:
                 self._answer(copy)
             except Exception as error:  # Whatever is wrong with the shadow stays with it.
-                about = {"shadow": copy.version, "trace_id": copy.trace_id, "error": repr(error)}
+                # Not the error's text: it may quote the request and with it user ids.
+                kind = type(error).__name__
+                about = {"shadow": copy.version, "trace_id": copy.trace_id, "error": kind}
                 self._log(logging.ERROR, about)
             # Else a version that is no longer wanted would live until the next copy.
             del copy

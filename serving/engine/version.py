@@ -15,7 +15,9 @@ from serving.engine.catalogue import Catalogue, LiveView
 from serving.engine.eligible import Filters, bounds
 from serving.engine.lists import Lists
 from serving.engine.question import Best, Question
+from serving.feature_connection import NOTHING
 from serving.known_users import KnownUsers
+from serving.observe.observer import UNTIMED, StopWatch
 from serving.query import Query
 from serving.rules._rule import Indices
 from serving.spec import Arrays, InvalidInput
@@ -26,9 +28,9 @@ MAX_CELLS = 4_000_000
 DEEPER = 2
 """Rows that want more than this many times the items of another are asked apart."""
 
-IN_PROCESS_EVENTS = 1024
-"""Rows x longest history that one run of the graph on a CPU takes well: its tensors then stay in
-the caches. Larger runs are slower per row (docs/serving.md)."""
+IN_PROCESS_EVENTS = 4096
+"""Rows x longest history of one run of the graph on a CPU: less splits too often, more computes too
+much padding."""
 
 Follow = Callable[[Mapping[str, Any], Mapping[str, int]], Callable[[], LiveView]]
 """Contract and index of a version -> what returns the live items at this moment, the same object
@@ -74,6 +76,7 @@ class EngineVersion:
         self._length = int(contract["history_length"])
         self._profile = {token: i for i, token in enumerate(contract["profile"])}
         self._spec = contract["attributes"].get("user", {})
+        self._cold = np.array(contract["cold"], dtype=np.int64)
         self._graph = graph
         self._most_events = most_events
         self._base = read_catalogue(folder)
@@ -96,12 +99,22 @@ class EngineVersion:
         if not 1 <= query.k <= self.max_k:
             raise InvalidInput(f"k: {query.k} is out of range; allowed are 1 to {self.max_k}.")
 
-    def answer(self, queries: Sequence[Query]) -> list[Answer | InvalidInput]:
-        """Answer each query, or say what is wrong with it."""
+    def answer(
+        self, queries: Sequence[Query], watch: StopWatch = UNTIMED
+    ) -> list[Answer | InvalidInput]:
+        """Answer each query, or say what is wrong with it.
+
+        Args:
+            queries: The questions.
+            watch: Times the stages.
+        """
         self._refresh()
-        known, degraded = self._users.get(
-            list(dict.fromkeys(q.user_id for q in queries if q.user_id))
-        )
+        watch.lap("live_items")
+        wanted = list(dict.fromkeys(q.user_id for q in queries if q.user_id))
+        # One lookup for all of them belongs to one trace: that of the first.
+        trace = next((q.trace.headers for q in queries if q.user_id), NOTHING)
+        known, degraded = self._users.get(wanted, trace)
+        watch.lap("users")
         asked: list[Question | InvalidInput] = []
         for query in queries:
             try:
@@ -111,13 +124,18 @@ class EngineVersion:
             except InvalidInput as error:
                 asked.append(error)
         good = [row for row in asked if isinstance(row, Question)]
-        made = iter(self._lists.make(good, *self._ask(good)))
+        watch.lap("rules")
+        if not good:
+            return [row for row in asked if isinstance(row, InvalidInput)]
+        best, probes = self._ask(good)
+        watch.lap("graph")
+        made = iter(self._lists.make(good, best, probes, watch))
         return [next(made) if isinstance(row, Question) else row for row in asked]
 
     def _use(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._filters = Filters(catalogue)
-        self._lists = Lists(catalogue, self.version)
+        self._lists = Lists(catalogue, self.version, self._cold)
 
     def _refresh(self) -> None:
         if self._live is None:
@@ -278,4 +296,4 @@ def read_catalogue(folder: Path) -> Catalogue:
             f"{folder} has {len(table)} items and {len(vectors)} vectors: its files are of "
             f"different versions. Publish the version again."
         )
-    return Catalogue(table, vectors)
+    return Catalogue(table, vectors, placing=np.load(folder / artifacts.SIMILARITY_MAP))

@@ -10,7 +10,7 @@ from counterpoint.live_items import FaultyItem
 from counterpoint.live_store import LiveStore, UnusableStore
 from serving.engine import item_table, item_writer, text_encoder
 from serving.engine.item_writer import ItemModel
-from serving.fields import pad, text_rows
+from serving.fields import MAX_REQUEST_BYTES, check_size, pad, text_rows
 from serving.spec import BYTES, Arrays, Call, InvalidInput, ModelSpec, Tensor
 
 ACTIONS = ("add", "replace", "remove", "get", "list")
@@ -38,6 +38,7 @@ class Runtime:
         ids = [item.decode() for item in item_table.read(folder / "items.npz").ids]
         encoder = text_encoder.find(folder)
         self._model = ItemModel.of(options["version"], contract, frozenset(ids), encoder)
+        self._max_bytes = int(options.get("max_request_bytes", MAX_REQUEST_BYTES))
         self._path = options.get("live_items", "")
         self._store = LiveStore(Path(self._path)) if self._path else None
 
@@ -46,6 +47,7 @@ class Runtime:
         answers: list[Arrays | InvalidInput] = []
         for request in requests:
             try:
+                check_size(request, self._max_bytes)
                 found = self._answer(request)
                 rows = [[json.dumps(answer, ensure_ascii=False)] for answer in found]
                 answers.append({"answer": pad(rows)})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.fields import text_rows
+from serving.fields import MAX_REQUEST_BYTES, check_size, text_rows
 from serving.spec import BYTES, FLOAT32, Arrays, Call, InvalidInput, ModelSpec, Tensor
 
 GRAPH = "item_encoder/model.onnx"
@@ -17,6 +17,7 @@ SPEC = ModelSpec(
     outputs=(Tensor("vector", FLOAT32, (-1,), "Mean-pooled, L2-normalised text vector"),),
     max_batch_size=32,
     requires="onnx/item_encoder",
+    pure=True,
     files=(("tokenizer.json", "onnx/item_encoder/tokenizer.json"),),
     graphs=((GRAPH, f"onnx/{GRAPH}"),),
 )
@@ -38,14 +39,19 @@ class Runtime:
 
             threads = int(options.get("threads", "1"))
             self._encode = OnnxSession(folder / GRAPH, threads=threads).run
+        self._max_bytes = int(options.get("max_request_bytes", MAX_REQUEST_BYTES))
         # Truncation and padding are part of the file (counterpoint/stages/export.py).
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        if (folder / GRAPH).is_file():
+            # Before anybody waits for it: the first run of a graph is slow.
+            self.execute([{"text": np.array([[b"text"]], dtype=object)}])
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
         """Encode the texts of each request."""
         answers: list[Arrays | InvalidInput] = []
         for request in requests:
             try:
+                check_size(request, self._max_bytes)
                 texts = [row[0] for row in text_rows(request, "text", drop_empty=False)]
             except InvalidInput as error:
                 answers.append(error)

@@ -17,7 +17,11 @@ from serving.engine.live_folder import Entry
 from serving.engine.rule_set import RuleBook
 from serving.engine.shadow import Ranking, Shadow
 from serving.engine.version import EngineVersion, Graph
-from serving.engine.versions import Fixed, Loaded, Versions
+from serving.engine.versions import Fixed, Loaded, Serving, Versions
+from serving.fields import MAX_REQUEST_BYTES
+from serving.observe import trace_context
+from serving.observe.observer import Answered, Observer, Silent, StopWatch
+from serving.observe.trace_context import TraceContext
 from serving.query import DEFAULT_K, MAX_TRACE_ID, Query, QueryReader
 from serving.spec import (
     BOOL,
@@ -53,7 +57,7 @@ SPEC = ModelSpec(
             "trace_id",
             BYTES,
             (1,),
-            f"Name of the question, at most {MAX_TRACE_ID} characters; default: drawn",
+            f"Name of the question, at most {MAX_TRACE_ID} characters; default: the trace's",
             optional=True,
         ),
     ),
@@ -73,13 +77,14 @@ SPEC = ModelSpec(
             (-1,),
             "Probability of the item at its place given those before; -1: nothing was drawn",
         ),
-        Tensor("trace_id", BYTES, (1,), "Name of the question"),
+        Tensor("trace_id", BYTES, (1,), "Name of the question, see Trace ids"),
         Tensor("trace", BYTES, (1,), "JSON list: what each rule did"),
     ),
     files=(
         ("contract.json", "onnx/contract.json"),
         ("items.npz", "onnx/items.parquet"),
         ("vectors.npy", "onnx/vectors.npy"),
+        ("similarity_map.npy", "onnx/similarity_map.npy"),
         ("users.sqlite", "onnx/users.sqlite"),
     ),
     optional_files=text_encoder.SERVED,
@@ -96,18 +101,25 @@ class Runtime:
         folder: Files of the version that the repository was written with, if ``live`` is not given.
         options: ``live``: folder that says which versions to serve; else ``version`` and
             ``number``, Triton's of that version; ``rules``, JSON of the default
-            rules; ``graph``: ``in_process`` runs the graph here, ``bls`` asks the model
-            `recommender` for it; those of serving/known_users.py.
+            rules; ``max_request_bytes``; ``graph``: ``in_process`` runs the graph here, ``bls``
+            asks the model `recommender` for it; those of serving/known_users.py.
         call: Asks other models.
     """
 
     follows = True
     """It looks after the versions itself (serving/engine/following.py)."""
 
+    traced = True
+    """It reads the trace context that stands beside the tensors (serving/backend/model.py)."""
+
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
         self._options = options
         self._call = call
-        self._reader = QueryReader(RuleBook(json.loads(options.get("rules") or "{}")))
+        self._reader = QueryReader(
+            RuleBook(json.loads(options.get("rules") or "{}")),
+            int(options.get("max_request_bytes", MAX_REQUEST_BYTES)),
+        )
+        self._observer: Observer = Silent()
         self._shadow: Shadow[Query] = Shadow()
         live = options.get("live")
         self._versions: Versions[EngineVersion] | Fixed[EngineVersion]
@@ -117,6 +129,12 @@ class Runtime:
             entry = Entry(options["version"], int(options.get("number", "1")))
             self._versions = Fixed(folder, entry, self._load)
 
+    def observe(self, observer: Observer) -> None:
+        """Report to this observer from now on."""
+        self._observer = observer
+        self._shadow.meter = observer
+        self._versions.tell(self._serves)
+
     def close(self) -> None:
         """End the threads."""
         self._versions.close()
@@ -124,14 +142,29 @@ class Runtime:
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
         """Answer all requests; a wrong one fails alone."""
+        watch = StopWatch(self._observer)
+        read = [trace_context.apart(request) for request in requests]
+        try:
+            return self._execute(read, watch)
+        except Exception as error:
+            self._observer.failed(error, [trace for _, trace in read])
+            raise
+        finally:
+            self._observer.finish()
+
+    def _execute(
+        self, requests: Sequence[tuple[Arrays, TraceContext]], watch: StopWatch
+    ) -> Sequence[Arrays | InvalidInput]:
         parsed: list[list[Query] | InvalidInput] = []
-        for request in requests:
+        for request, trace in requests:
             try:
-                parsed.append(self._reader.read(request))
+                parsed.append(self._reader.read(request, trace))
             except InvalidInput as error:
                 parsed.append(error)
+        watch.lap("parse")
+        serving = self._versions.current()
         queries = [q for rows in parsed if not isinstance(rows, InvalidInput) for q in rows]
-        answered = iter(self._answer(queries))
+        answered = iter(self._answer(serving, queries, watch))
         answers: list[Arrays | InvalidInput] = []
         for rows in parsed:
             if isinstance(rows, InvalidInput):
@@ -141,22 +174,56 @@ class Runtime:
             good = [answer for answer in found if isinstance(answer, Answer)]
             wrong = next((answer for answer in found if isinstance(answer, InvalidInput)), None)
             answers.append(tensors(good) if wrong is None else wrong)
+            if wrong is None:
+                self._tell(serving, rows, good)
+        for (_, trace), answer in zip(requests, answers, strict=True):
+            if isinstance(answer, InvalidInput):
+                self._observer.refused(str(answer), trace)
+        watch.lap("answer")
         return answers
 
-    def _answer(self, queries: Sequence[Query]) -> list[Answer | InvalidInput]:
+    def _answer(
+        self, serving: Serving[EngineVersion], queries: Sequence[Query], watch: StopWatch
+    ) -> list[Answer | InvalidInput]:
         """Answer each query with the version that serves it."""
-        serving = self._versions.current()
         answers: dict[int, Answer | InvalidInput] = {}
         keys = [(query.user_id, query.trace_id) for query in queries]
         for loaded, rows in routing.split(serving, keys):
             before = time.perf_counter()
             with loaded.lock:
-                found = loaded.engine.answer([queries[row] for row in rows])
+                found = loaded.engine.answer([queries[row] for row in rows], watch)
             answers.update(zip(rows, found, strict=True))
             if serving.shadow is not None:
                 seconds = (time.perf_counter() - before) / len(rows)
                 self._copy(serving.shadow, [queries[row] for row in rows], found, seconds)
         return [answers[row] for row in range(len(queries))]
+
+    def _tell(
+        self, serving: Serving[EngineVersion], rows: Sequence[Query], answers: Sequence[Answer]
+    ) -> None:
+        canary = serving.canary.version if serving.canary else None
+        for query, answer in zip(rows, answers, strict=True):
+            drawn = len(answer.propensity) and answer.propensity[0] >= 0
+            self._observer.answered(
+                Answered(
+                    trace=query.trace,
+                    version=answer.version,
+                    source=answer.source,
+                    degraded=answer.degraded,
+                    items=[item.decode() for item in answer.item_id.tolist()],
+                    user=query.user_id,
+                    role="canary" if answer.version == canary else "champion",
+                    cold=answer.cold,
+                    question=answer.trace_id,
+                    scores=answer.score.tolist(),
+                    propensities=answer.propensity.tolist() if drawn else (),
+                    rules=query.rules.options,
+                )
+            )
+
+    def _serves(self, serving: Serving[EngineVersion]) -> None:
+        names = [found.version if found else "" for found in (serving.canary, serving.shadow)]
+        self._observer.serves(serving.champion.version, *names)
 
     def _copy(
         self,
@@ -195,7 +262,8 @@ class Runtime:
         if self._options.get("graph") != "bls":
             # Before anybody waits for it: the first run of a graph is slow, and one that cannot
             # run must not take over. (Other models cannot be asked while a front starts.)
-            (answer,) = engine.answer(self._reader.read({"k": np.ones((1, 1), np.int32)}))
+            begun = trace_context.continued()
+            (answer,) = engine.answer(self._reader.read({"k": np.ones((1, 1), np.int32)}, begun))
             if isinstance(answer, InvalidInput):
                 raise answer
         return engine

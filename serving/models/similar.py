@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.engine import live_items
+from serving.engine import live_items, text_encoder
 from serving.engine.answer import column
 from serving.engine.live_view import LiveView
 from serving.engine.rule_set import RuleBook
 from serving.engine.similar import MAX_K, Similar, SimilarItems
 from serving.engine.version import read_catalogue, read_contract
-from serving.fields import pad, rows_of, text_rows
+from serving.fields import MAX_REQUEST_BYTES, pad, rows_of, text_rows
+from serving.observe import trace_context
+from serving.observe.trace_context import TraceContext
 from serving.query import DEFAULT_K, MAX_TRACE_ID, Query, QueryReader
 from serving.spec import BYTES, FLOAT32, INT32, Arrays, Call, InvalidInput, ModelSpec, Tensor
 
@@ -35,7 +37,7 @@ SPEC = ModelSpec(
             "trace_id",
             BYTES,
             (1,),
-            f"Name of the question, at most {MAX_TRACE_ID} characters; default: drawn",
+            f"Name of the question, at most {MAX_TRACE_ID} characters; default: the trace's",
             optional=True,
         ),
     ),
@@ -46,14 +48,16 @@ SPEC = ModelSpec(
         Tensor("unknown_item", BYTES, (-1,), "Ids of allow and exclude outside the catalogue"),
         Tensor("model_version", BYTES, (1,), "Version in the registry"),
         Tensor("propensity", FLOAT32, (-1,), "As of `recommend`"),
-        Tensor("trace_id", BYTES, (1,), "Name of the question"),
+        Tensor("trace_id", BYTES, (1,), "Name of the question, see Trace ids"),
         Tensor("trace", BYTES, (1,), "JSON list: what each rule did"),
     ),
     files=(
         ("contract.json", "onnx/contract.json"),
         ("items.npz", "onnx/items.parquet"),
         ("vectors.npy", "onnx/vectors.npy"),
+        ("similarity_map.npy", "onnx/similarity_map.npy"),
     ),
+    optional_files=text_encoder.SERVED,
     ragged=True,
 )
 
@@ -63,19 +67,25 @@ class Runtime:
 
     Args:
         folder: Files of the version.
-        options: ``version``; ``rules``, JSON of the default rules; ``live_items``, the store whose
-            removals and changes are followed. Items added there have no vector to compare.
+        options: ``version``; ``rules``, JSON of the default rules; ``max_request_bytes``;
+            ``live_items``, the store of what was added, changed and removed since.
         call: Not used.
     """
 
+    traced = True
+    """It reads the trace context that stands beside the tensors (serving/backend/model.py)."""
+
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
         contract = read_contract(folder)
-        self._reader = QueryReader(RuleBook(json.loads(options.get("rules") or "{}")))
+        self._reader = QueryReader(
+            RuleBook(json.loads(options.get("rules") or "{}")),
+            int(options.get("max_request_bytes", MAX_REQUEST_BYTES)),
+        )
         self._version = options["version"]
         self._base = read_catalogue(folder)
         self._items = SimilarItems(self._base, self._version)
         self._view: LiveView | None = None
-        follow = live_items.follow(folder, options, encode=False)
+        follow = live_items.follow(folder, options)
         self._live = None if follow is None else follow(contract, self._base.index)
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
@@ -86,25 +96,25 @@ class Runtime:
     def _refresh(self) -> None:
         view = None if self._live is None else self._live()
         if view is not None and view is not self._view:
-            self._items = SimilarItems(self._base.extended(view.of_graph()), self._version)
+            self._items = SimilarItems(self._base.extended(view), self._version)
             self._view = view
 
     def _execute(self, request: Arrays) -> Arrays | InvalidInput:
         try:
-            items, queries = self._read(request)
+            items, queries = self._read(*trace_context.apart(request))
         except InvalidInput as error:
             return error
         answers = self._items.answer(items, queries)
         wrong = next((answer for answer in answers if isinstance(answer, InvalidInput)), None)
         return wrong or _tensors([answer for answer in answers if isinstance(answer, Similar)])
 
-    def _read(self, request: Arrays) -> tuple[list[list[str]], list[Query]]:
+    def _read(self, request: Arrays, trace: TraceContext) -> tuple[list[list[str]], list[Query]]:
         if "item_id" not in request:
             raise InvalidInput("item_id: the tensor is missing; send the ids of known items.")
         size = rows_of(request, but={"rules"})
         rest = {name: value for name, value in request.items() if name != "item_id"}
         default = np.full((size, 1), DEFAULT_K, np.int32)
-        return text_rows(request, "item_id"), self._reader.read({"k": default, **rest})
+        return text_rows(request, "item_id"), self._reader.read({"k": default, **rest}, trace)
 
 
 def _tensors(answers: Sequence[Similar]) -> Arrays:

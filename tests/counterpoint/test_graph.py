@@ -343,3 +343,24 @@ def test_what_is_saved_is_loaded(recommender, tmp_path: Path) -> None:
     users = toys.histories([(3, True), (5, False), (8, True)], [])
     np.testing.assert_array_equal(loaded.score(users), recommender.score(users))
     assert loaded.settings == recommender.settings
+
+
+@settings(max_examples=20, deadline=None)
+@given(EVENTS.filter(bool))
+def test_repeatable_events_only_unbar_their_items(recommender, events) -> None:
+    """Kinds 3 and 4 leave every score as it is; the history competes with the other items."""
+    n_items = recommender.n_items
+    feed = inputs_of(recommender, [events], k=n_items)
+    again = feed | {"history_kind": feed["history_kind"] + 2 * (feed["history_kind"] > 0)}
+    with torch.inference_mode():
+        once, back = (
+            recommender.module(*map(torch.from_numpy, given.values())) for given in (feed, again)
+        )
+    scores = recommender.score(toys.histories(events))[0]
+    assert sorted(back[0][0].tolist()) == list(range(1, n_items + 1))
+    np.testing.assert_allclose(back[1][0], scores[back[0][0] - 1], atol=1e-5)
+    left = once[0][0] > 0
+    seen = torch.isin(back[0][0], torch.tensor([item + 1 for item, _ in events]))
+    assert int((~seen).sum()) == int(left.sum())
+    np.testing.assert_allclose(back[1][0][~seen], once[1][0][left], atol=1e-5)
+    torch.testing.assert_close(back[3], once[3])

@@ -7,8 +7,10 @@ import torch
 
 from counterpoint import columns, training
 from counterpoint.cold import ColdExtension
-from counterpoint.item_vectors import similarity_vectors
+from counterpoint.item_vectors import similarity_map, similarity_vectors
 from counterpoint.recommender import Recommender
+from serving.engine import item_table
+from serving.engine.catalogue import Catalogue
 from tests.counterpoint import toys
 
 
@@ -43,6 +45,15 @@ def test_new_items_are_like_the_items_of_their_kind(recommender: Recommender) ->
         odd = new == 24 or new % 2 == 1
         alike = vectors[warm] @ vectors[new]
         assert alike[warm % 2 == odd].mean() > alike[warm % 2 != odd].mean()
+
+
+def test_an_item_added_while_serving_finds_the_place_it_will_have(recommender) -> None:
+    table = item_table.table(["x"])
+    placing = similarity_map(recommender.module)
+    served = Catalogue(table, np.zeros((1, 8), np.float32), placing=placing)
+    features = recommender.module.cold.features.numpy()[24:]
+    vectors = similarity_vectors(recommender.module)[24:]
+    np.testing.assert_allclose(served._placed(features), vectors, atol=1e-6)
 
 
 def test_the_prediction_is_the_kernel_ridge_regression(recommender: Recommender) -> None:

@@ -106,7 +106,7 @@ def test_removal_counts_at_once_and_can_be_undone(models) -> None:
     assert answer["title"][answer["item_id"].index("e")] == "Title of e"
 
 
-def test_similar_items_follow_removals_and_changes(models) -> None:
+def test_similar_items_follow_additions_removals_and_changes(models) -> None:
     def similar() -> dict[str, str]:
         outputs = ["item_id", "title"]
         found = models.call("similar", request(item_id=["a"], k=20), outputs)
@@ -118,9 +118,12 @@ def test_similar_items_follow_removals_and_changes(models) -> None:
     change(models, "replace", {"item_id": "f", "title": "Other"})
     change(models, "add", {"item_id": "neu", "title": "drama"})
     assert before["f"] == "Title of f"
-    assert similar() == {i: t for i, t in before.items() if i != "e"} | {"f": "Other"}
+    changed = {"f": "Other", "neu": "drama"}
+    assert similar() == {i: t for i, t in before.items() if i != "e"} | changed
     change(models, "add", {"item_id": "e"})
-    assert similar() == before | {"f": "Other"}
+    assert similar() == before | changed
+    found = models.call("similar", request(item_id=["neu"], k=3), ["item_id"])["item_id"][0]
+    assert all(found) and b"neu" not in found
 
 
 def test_an_item_of_the_model_can_be_changed(models) -> None:

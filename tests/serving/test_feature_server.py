@@ -54,12 +54,14 @@ class Server:
         self.has_users = True
         self.requests = 0
         self.paths: list[str] = []
+        self.headers: dict[str, str] = {}
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 outer.requests += 1
+                outer.headers = {name.lower(): value for name, value in self.headers.items()}
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.paths.append(self.path)
                 if self.path == "/users":

@@ -3,13 +3,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
+from tritonclient.utils import triton_to_np_dtype
 
+from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import DataError
-from serving import repository
+from serving import model_options, repository
 
 FORMS: tuple[repository.Form, ...] = ("local", "cluster")
 ONNX_TYPES = {"TYPE_INT64": "tensor(int64)", "TYPE_FP32": "tensor(float)"}
@@ -119,6 +122,78 @@ def test_models_import_alone_in_the_triton_environment(
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip().startswith(str(folder))
+
+
+def test_queues_are_bounded_and_only_pure_models_are_cached(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    options = model_options.options(
+        DeployConfig(max_queued_requests=7, queue_timeout=0.25, instances=3), "v1"
+    )
+    for form in FORMS:
+        target = tmp_path / form
+        repository.write(folders["onnx"].parent, target, form=form, number=1, options=options)
+        for name, spec in repository.specs().items():
+            found = config(target, name)
+            batching = found.dynamic_batching
+            policy = batching.default_queue_policy
+            assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
+            assert (policy.max_queue_size, policy.default_timeout_microseconds) == (7, 250_000)
+            assert (batching.priority_levels, batching.default_priority_level) == (2, 1)
+            assert batching.max_queue_delay_microseconds == 0
+            assert found.response_cache.enable == (name in {"encode", "item_encoder"})
+            assert found.instance_group[0].count == (1 if spec.onnx else 3)
+
+
+def test_graphs_are_warmed_up_with_values_they_can_run(written: tuple[str, Path]) -> None:
+    form, folder = written
+    for name, spec in repository.specs().items():
+        found = config(folder, name)
+        assert bool(found.model_warmup) == (form == "cluster" and spec.onnx is not None)
+        for warm_up in found.model_warmup:
+            feed = {}
+            for tensor, value in warm_up.inputs.items():
+                dtype = triton_to_np_dtype(pb.DataType.Name(value.data_type).removeprefix("TYPE_"))
+                shape = (warm_up.batch_size, *value.dims)
+                if value.input_data_file:
+                    raw = (folder / name / "warmup" / value.input_data_file).read_bytes()
+                    feed[tensor] = np.frombuffer(raw, dtype).reshape(shape)
+                else:
+                    feed[tensor] = np.zeros(shape, dtype)
+            graph = ort.InferenceSession(str(folder / name / "4" / "model.onnx"))
+            assert all(len(output) == 1 for output in graph.run(None, feed))
+
+
+def test_a_warm_up_that_a_further_version_could_not_answer_is_left_out(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    first = folders["onnx"].parent
+    repository.write(first, tmp_path / "models", form="cluster", number=1, options={})
+    repository.add_number(first, tmp_path / "models", number=2)
+    before = config(tmp_path / "models", "recommender")
+    assert before.model_warmup
+    other = tmp_path / "other"
+    shutil.copytree(folders["onnx"], other / "onnx")
+    contract = json.loads((other / "onnx" / "contract.json").read_text())
+    contract["profile"].append("age=35-44")
+    (other / "onnx" / "contract.json").write_text(json.dumps(contract))
+    repository.add_number(other, tmp_path / "models", number=3)
+    after = config(tmp_path / "models", "recommender")
+    assert not after.model_warmup
+    before.ClearField("model_warmup")
+    assert after == before
+    assert config(tmp_path / "models", "item_encoder").model_warmup
+
+
+def test_versions_that_replace_each_other_share_no_cache(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    version, options = folders["onnx"].parent, model_options.options(DeployConfig(), "v1")
+    for form in FORMS:
+        target = tmp_path / form
+        live = tmp_path / "live"
+        repository.write(version, target, form=form, number=1, options=options, live=live)
+        assert config(target, "encode").response_cache.enable == (form == "cluster")
 
 
 def test_a_version_without_text_has_no_encoder(folders: dict[str, Path], tmp_path: Path) -> None:

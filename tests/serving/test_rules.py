@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import ConfigError
-from serving import serve
+from serving import model_options
 from serving.engine.rule_set import MAX_BYTES
 from serving.in_process import InProcess
 from serving.spec import InvalidInput
@@ -267,10 +267,10 @@ def test_rules_of_the_configuration_hold_unless_a_request_names_them(
     from tests.serving.conftest import in_process
 
     config = DeployConfig(rules={"cap": {"attribute": "genre", "most": 1}})
-    options = serve.options(config, "v1")
+    options = model_options.options(config, "v1")
     capped = in_process(folders, tmp_path / "models", options)
     assert len(ask(capped, k=20)["item_id"]) < len(tiny.ITEMS)
     assert len(ask(capped, k=20, rules=rules(cap=None))["item_id"]) == len(tiny.ITEMS)
     broken = DeployConfig(rules={"cap": {"most": 1}})
     with pytest.raises(ConfigError, match=r"deploy\.rules\.cap\.attribute: a value is needed"):
-        serve.options(broken, "v1")
+        model_options.options(broken, "v1")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -74,6 +75,22 @@ class Served:
         followed = running.wait(self.live, pointers, timeout=60)
         assert followed is not None
         return followed
+
+    def metric(self, name: str, *labels: str) -> float:
+        found = re.search(r"metrics (\S+)/metrics", " ".join(self.said))
+        assert found, self.said
+        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        samples = [line for line in lines if line.startswith(f"counterpoint_{name}")]
+        return sum(
+            float(s.rsplit(" ", 1)[1]) for s in samples if all(label in s for label in labels)
+        )
+
+    def await_metric(self, value: float, name: str, *labels: str) -> None:
+        end = time.monotonic() + 10
+        while self.metric(name, *labels) != value and time.monotonic() < end:
+            time.sleep(0.1)
+        assert self.metric(name, *labels) == value
 
     def log(self) -> str:
         return (Path(self.config.triton) / "tritonserver.log").read_text("utf-8", "replace")
@@ -214,11 +231,15 @@ def test_a_canary_answers_its_share_and_always_the_same_users(again: Served) -> 
         more = {user: client.recommend(user=user).model_version for user in users}
         assert all(more[user] == b for user in users if answered[user] == b)
         assert 0.5 < list(more.values()).count(b) / len(users) < 0.7
+        again.await_metric(1, "version_served", 'role="canary"', f'version="{b}"')
+        canaries = list(answered.values()).count(b) + list(more.values()).count(b)
+        again.await_metric(canaries, "answers_total", 'role="canary"', f'version="{b}"')
         nobody = Counter(client.recommend().model_version for _ in range(60))
         assert set(nobody) == {a, b}
         again.registry.end_canary(why="test")
         again.follow()
         assert {client.recommend(user=user).model_version for user in users[:50]} == {a}
+        again.await_metric(0, "version_served", 'role="canary"', f'version="{b}"')
 
 
 def test_a_shadow_is_only_logged(again: Served) -> None:
@@ -226,6 +247,7 @@ def test_a_shadow_is_only_logged(again: Served) -> None:
     again.registry.shadow(c, why="test")
     again.follow()
     before = again.log().count('"served_seconds"')
+    copies = again.metric("shadow_answers_total")
     with RecommendClient(again.url, timeout=30) as client:
         for _ in range(20):
             assert client.recommend(user="anna").model_version == a
@@ -238,6 +260,8 @@ def test_a_shadow_is_only_logged(again: Served) -> None:
     told = json.loads(lines[-1][lines[-1].index("{") :])
     shown, other = (set(again.expected[version]["anna"]) for version in (a, c))
     assert (told["served"], told["shadow"]) == (a, c)
+    again.await_metric(copies + 20, "shadow_answers_total")
+    again.await_metric(1, "version_served", 'role="shadow"', f'version="{c}"')
     assert told["overlap"] == pytest.approx(len(shown & other) / len(shown))
 
 

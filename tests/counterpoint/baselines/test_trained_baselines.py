@@ -158,6 +158,25 @@ def test_sasrec_reads_the_newest_places_and_nothing_of_the_future():
     torch.testing.assert_close(whole[:, :2], part)
 
 
+def test_sasrec_scores_at_places_it_never_trained():
+    """A cycle learnt from short histories is followed from long ones, whose places are new."""
+    rng = np.random.default_rng(0)
+    lists = [((rng.integers(12) + np.arange(7)) % 12).tolist() for _ in range(60)]
+    options = {"epochs": 40, "factors": 32, "layers": 1, "dropout": 0, "learning_rate": 0.01}
+    scorer = baselines.fit("sasrec", histories(lists), n_items=12, options=options)
+    long = [((first + np.arange(24)) % 12).tolist() for first in range(12)]
+    assert scorer.score(histories(long)).argmax(axis=1).tolist() == list(range(12))
+
+
+def test_sasrec_reads_distances_and_no_places():
+    options = {"epochs": 2, "factors": 8, "layers": 1}
+    scorer = baselines.fit("sasrec", two_tastes(), n_items=21, options=options)
+    # Attention over equal items returns the item, at whatever place.
+    with torch.no_grad():
+        states = scorer.network(torch.full((1, 60), 3))
+    torch.testing.assert_close(states, states[:, :1].expand_as(states))
+
+
 def test_the_budget_in_steps_bounds_training():
     few = {"epochs": 10**6, "max_steps": 2}
     for name in ("bpr", "lightgcn", "xsimgcl", "sasrec"):
@@ -183,3 +202,9 @@ def test_windows_predict_every_item_once_from_trained_places(lengths, length, se
     assert all(1 < len(one) <= length + 1 for one in windows)
     for one in windows:
         assert one[0] == 10_000 or one[1] == one[0] + 1
+
+
+def test_short_sequences_are_cut_at_every_place():
+    rng = np.random.default_rng(0)
+    drawn = [_windows([np.arange(4)], 10_000, 50, rng) for _ in range(100)]
+    assert {len(windows[0]) - 1 for windows in drawn} == {1, 2, 3, 4}

@@ -5,7 +5,11 @@ from typing import Any
 
 from tests.k8s.manifests import Object, Pod, named, of_kind, pods, title
 
-BY_HAND = {"redis-auth": {"password"}}
+BY_HAND = {
+    "redis-auth": {"password"},
+    "triton-tls": {"tls.crt", "tls.key", "ca.crt"},
+    "triton-tokens": {"inference", "admin"},
+}
 """Secrets that the installation makes (docs/kubernetes.md): name -> keys."""
 
 

@@ -1,0 +1,1 @@
+"""Wrong requests, generated from a seed."""

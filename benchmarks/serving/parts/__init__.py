@@ -1,0 +1,1 @@
+"""Parts of the serving benchmark; a new one is a new file (benchmarks/serving/part.py)."""
