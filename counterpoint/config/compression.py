@@ -10,8 +10,8 @@ class CompressionConfig(Section):
     """Which smaller forms of the item encoder are tried, and what they must keep."""
 
     variants: tuple[str, ...] = ()
-    """Forms such as ``vocabulary+int8_blocks``; the first that is accepted is served, fp32 where
-    none is. Empty: nothing is tried."""
+    """Forms such as ``int8_blocks`` or ``layers:5+fp16`` (docs/compression.md); the first that is
+    accepted is served, fp32 where none is. Empty: nothing is tried."""
 
     min_overlap: float = Field(default=0.9, ge=0, le=1)
     """Share of the ten nearest items that must stay the same."""
