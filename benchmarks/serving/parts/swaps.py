@@ -117,8 +117,8 @@ def run(setting: Setting) -> Result:
         ],
         f"`counterpoint serve --live` with three versions that answer differently and one that "
         f"cannot be loaded; the champion pointer of the registry moves every "
-        f"{BETWEEN_SECONDS:g} s. Open loop, Poisson arrivals. Every answer is compared (items, scores to {TOLERANCE:g}) "
-        f"with what the version it names answers, computed before.",
+        f"{BETWEEN_SECONDS:g} s. Open loop, Poisson arrivals. Every answer is compared (items, "
+        f"scores to {TOLERANCE:g}) with what the version it names answers, computed before.",
         [
             Table(
                 ("swap", "s from the moved pointer to the last model's status"),
