@@ -63,9 +63,9 @@ def run(setting: Setting) -> Result:
         f"`counterpoint serve --live` with `deploy.instances` 1 and 2: feature server, "
         f"tritonserver and this client on the same {os.cpu_count()} CPUs. Known users of "
         f"{setting.name}, k = {questions.K}, {setting.count(int(RATE * SECONDS))} requests a "
-        f"round. Latencies count from when a request was due, so waiting counts. `late` is the p99 of how late requests "
-        f"left this process, which is part of their latency. Degraded answers in a sample: "
-        f"{sum(each.degraded for each in found.values())}.",
+        f"round. Latencies count from when a request was due, so waiting counts. `late` is the "
+        f"p99 of how late requests left this process, which is part of their latency. Degraded "
+        f"answers in a sample: {sum(each.degraded for each in found.values())}.",
         [
             Table(
                 ("fronts, arrivals", "p50", "p90", "p99", "max ms", "late", "failed", "load"),
