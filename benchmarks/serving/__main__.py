@@ -56,7 +56,10 @@ def main() -> int:
             for each in given.only:
                 with tempfile.TemporaryDirectory(prefix="counterpoint-serving-") as scratch:
                     setting = Setting(
-                        config, name, folder, features, Path(scratch), size, given.seed
+                        *(config, name, folder, features, Path(scratch)),
+                        size=size,
+                        seed=given.seed,
+                        overrides=given.set,
                     )
                     kept[each] = measured(parts[each], setting)
                 found = {name: kept[name] for name in parts if name in kept}

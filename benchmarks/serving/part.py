@@ -22,6 +22,7 @@ class Setting:
         scratch: Temporary folder of this part.
         size: Share of the full size, 1 for the figures of the page.
         seed: Of everything random.
+        overrides: ``section.key=value`` of the command line, for the served programs.
     """
 
     config: Config
@@ -31,6 +32,7 @@ class Setting:
     scratch: Path
     size: float = 1.0
     seed: int = 0
+    overrides: Sequence[str] = ()
 
     def count(self, full: int, *, least: int = 1) -> int:
         """Return the size of something that has ``full`` of it in a full run."""

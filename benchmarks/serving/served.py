@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,16 +115,18 @@ def serving(
     """
     ports = choose(Ports())
     features = choose(Ports()).http
-    registry = Registry(str(setting.scratch / "registry"))
+    home = Path(tempfile.mkdtemp(prefix="served-", dir=setting.scratch))
+    registry = Registry(str(home / "registry"))
     folders = versions or {setting.name: setting.folder / "onnx"}
     names = {name: publish(registry, folder) for name, folder in folders.items()}
     registry.promote(next(iter(names.values())), why="benchmark")
-    triton = setting.scratch / "triton"
+    triton = home / "triton"
     changed = [
         f"deploy.registry={registry.root}",
         f"deploy.triton={triton}",
-        f"deploy.live_items={setting.scratch / 'items.sqlite'}",
+        f"deploy.live_items={home / 'items.sqlite'}",
         f"features.state={setting.features.absolute()}",
+        *setting.overrides,
         *settings,
     ]
     command = [sys.executable, "-m", "pipelines.cli", "serve"]
@@ -132,7 +135,7 @@ def serving(
     command += ["--live", "--live-port", str(features)] if live else []
     for value in changed:
         command += ["--set", value]
-    output = setting.scratch / "serve.log"
+    output = home / "serve.log"
     with output.open("wb") as log:
         process = _start(command, log)
     config = setting.config.deploy.model_copy(update={"triton": str(triton)})

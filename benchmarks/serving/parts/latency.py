@@ -2,6 +2,8 @@
 
 import gc
 import os
+import time
+from dataclasses import dataclass
 
 import numpy as np
 import tritonclient.grpc as grpc
@@ -17,75 +19,124 @@ TITLE = "Latency at 100 requests/s"
 ORDER = 1
 
 RATE = 100.0
-SECONDS = 30
+SECONDS = 20
 ROUNDS = 5
 WARM_UP_SECONDS = 5
+INSTANCES = (1, 2)
+FLUSH_SECONDS = 2.5
+"""The front tells its times once a second."""
+
 P99_MS = 10.0
 USED_MS = 0.005
 
 
+@dataclass
+class Measured:
+    """What was seen with one number of front processes.
+
+    Attributes:
+        demands: p99 of each spacing.
+        rounds: Rows of the table of rounds.
+        stages: Mean milliseconds of a request by where they went.
+        used: CPU milliseconds of a request by process.
+        degraded: Degraded answers in a sample.
+    """
+
+    demands: list[Demand]
+    rounds: list[tuple[object, ...]]
+    stages: list[tuple[str, float]]
+    used: dict[str, float]
+    degraded: int
+
+
 def run(setting: Setting) -> Result:
+    """Measure with one and with two front processes, one after the other."""
+    found = {instances: measure(setting, instances) for instances in INSTANCES}
+    first = next(iter(found.values()))
+    names = [name for name, _ in first.stages]
+    stages = [(name, *(dict(m.stages)[name] for m in found.values())) for name in names]
+    programs = sorted(first.used, key=lambda name: -first.used[name])
+    used = [(name, *(m.used.get(name, 0.0) for m in found.values())) for name in programs]
+    heads = [f"{instances} front{'s' if instances > 1 else ''}" for instances in found]
+    return Result(
+        [demand for each in found.values() for demand in each.demands],
+        f"`counterpoint serve --live` with `deploy.instances` 1 and 2: feature server, "
+        f"tritonserver and this client on the same {os.cpu_count()} CPUs. Known users of "
+        f"{setting.name}, k = {questions.K}, {setting.count(int(RATE * SECONDS))} requests a "
+        f"round. Latencies count from when a request was due, so waiting counts. `late` is the "
+        f"p99 of how late requests left this process, which is part of their latency. Degraded "
+        f"answers in a sample: {sum(each.degraded for each in found.values())}.",
+        [
+            Table(
+                ("fronts, arrivals", "p50", "p90", "p99", "max ms", "late", "failed", "load"),
+                [row for each in found.values() for row in each.rounds],
+            ),
+            Table(("mean ms of a request", *heads), stages),
+            Table(("CPU ms of a request", *heads), [row for row in used if row[1] > USED_MS]),
+        ],
+    )
+
+
+def measure(setting: Setting, instances: int) -> Measured:
     """Measure rounds of both spacings in turn; every round counts."""
     ids = questions.users(setting.folder)
-    with serving(setting) as served, grpc.InferenceServerClient(served.url) as client:
+    rows: list[tuple[object, ...]] = []
+    outcomes: dict[Spacing, list[Outcome]] = {"poisson": [], "even": []}
+    settings = [f"deploy.instances={instances}"]
+    with (
+        serving(setting, settings=settings) as served,
+        grpc.InferenceServerClient(served.url) as client,
+    ):
         send = questions.grpc_send(client, grpc.InferInput, recommend.SPEC, questions.asking(ids))
         open_loop(send, arrivals(RATE, setting.count(int(RATE * WARM_UP_SECONDS)), seed=99))
-        rows = []
-        outcomes: dict[Spacing, list[Outcome]] = {"poisson": [], "even": []}
         metrics = f"{HOST}:{served.ports.metrics}"
         programs = served.processes() | {os.getpid(): "client"}
+        time.sleep(FLUSH_SECONDS)
         before, cpu = stage_times.read(metrics), cpu_seconds(programs)
         for number in range(ROUNDS):
             for spacing, found in outcomes.items():
-                seed = setting.seed + number
                 load = os.getloadavg()[0]
                 gc.collect()
                 gc.freeze()
-                due = arrivals(RATE, setting.count(int(RATE * SECONDS)), spacing=spacing, seed=seed)
+                due = arrivals(
+                    *(RATE, setting.count(int(RATE * SECONDS))),
+                    spacing=spacing,
+                    seed=setting.seed + number,
+                )
                 outcome = open_loop(send, due)
                 found.append(outcome)
                 late = float(np.percentile(outcome.late_ms, 99))
-                failed = len(outcome.failures)
                 shown = percentiles(outcome.milliseconds).values()
-                rows.append((f"{spacing}, round {number + 1}", *shown, late, failed, load))
-        after, spent = stage_times.read(metrics), cpu_seconds(programs)
+                name = f"{instances}, {spacing}, round {number + 1}"
+                rows.append((name, *shown, late, len(outcome.failures), load))
+        spent = cpu_seconds(programs)
+        time.sleep(FLUSH_SECONDS)
+        after = stage_times.read(metrics)
         degraded = _degraded(served, ids)
-    demands, joined = [], {}
+    demands = []
     for spacing, found in outcomes.items():
         pooled = np.concatenate([outcome.milliseconds for outcome in found])
-        joined[spacing] = percentiles(pooled)
+        figures = percentiles(pooled)
         failed = sum(len(outcome.failures) for outcome in found)
-        p99 = joined[spacing]["p99_ms"]
         demands.append(
             Demand(
-                f"`recommend`, live features, {RATE:.0f} requests/s, {spacing} arrivals: p99",
+                f"`recommend`, live features, {RATE:.0f} requests/s, {spacing} arrivals, "
+                f"{instances} front process{'es' if instances > 1 else ''}: p99",
                 f"<= {P99_MS:.0f} ms",
-                f"{p99:.1f} ms (p50 {joined[spacing]['p50_ms']:.1f}); {failed} failed of "
+                f"{figures['p99_ms']:.1f} ms (p50 {figures['p50_ms']:.1f}); {failed} failed of "
                 f"{len(pooled)}",
-                p99 <= P99_MS and not failed and not degraded,
+                figures["p99_ms"] <= P99_MS and not failed and not degraded,
             )
         )
-        rows.append((f"{spacing}, all", *joined[spacing].values(), "", failed, ""))
+        rows.append((f"{instances}, {spacing}, all", *figures.values(), "", failed, ""))
     mean = float(np.mean([o.milliseconds.mean() for found in outcomes.values() for o in found]))
-    parts = stage_times.split(before, after, mean)
     asked = after.requests - before.requests
-    used = [(name, (spent[name] - cpu[name]) / asked * 1e3) for name in spent]
-    return Result(
+    return Measured(
         demands,
-        f"`counterpoint serve --live`: feature server, tritonserver and this client on the same "
-        f"{os.cpu_count()} CPUs. {len(ids)} known users of {setting.name}, k = {questions.K}, "
-        f"{setting.count(int(RATE * SECONDS))} requests a round. Latencies count from when a "
-        f"request was due, so waiting counts. `late` is the p99 of how late requests left this "
-        f"process, which is part of their latency. Degraded answers in a sample: {degraded}.",
-        [
-            Table(("arrivals", "p50", "p90", "p99", "max ms", "late", "failed", "load"), rows),
-            Table(("mean of a request", "ms"), parts),
-            Table(
-                ("process", "CPU ms a request"),
-                [row for row in sorted(used, key=lambda row: -row[1]) if row[1] > USED_MS],
-            ),
-        ],
-        {"all": joined, "rate": RATE, "degraded": degraded},
+        rows,
+        stage_times.split(before, after, mean),
+        {name: (spent[name] - cpu[name]) / asked * 1e3 for name in spent},
+        degraded,
     )
 
 

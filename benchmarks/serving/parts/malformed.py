@@ -15,7 +15,13 @@ import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from benchmarks.serving import questions
-from benchmarks.serving.malformed import http_cases, model_cases, rule_cases, tensor_cases
+from benchmarks.serving.malformed import (
+    http_cases,
+    model_cases,
+    protocol_cases,
+    rule_cases,
+    tensor_cases,
+)
 from benchmarks.serving.malformed.case import Case, draw
 from benchmarks.serving.part import Demand, Result, Setting, Table
 from benchmarks.serving.served import Served, serving
@@ -123,7 +129,7 @@ def run(setting: Setting) -> Result:
 
 
 def _cases(count: int, seed: int) -> Iterator[Case]:
-    makers = [*tensor_cases.MAKERS, *rule_cases.MAKERS, *model_cases.MAKERS]
+    makers = [*tensor_cases.MAKERS, *protocol_cases.MAKERS, *rule_cases.MAKERS, *model_cases.MAKERS]
     rare = draw([*tensor_cases.RARE, *rule_cases.RARE, *model_cases.RARE], count // RARE + 1, seed)
     for number, case in enumerate(draw(makers, count, seed)):
         yield next(rare) if number % RARE == 0 else case

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import tritonclient.grpc.aio as grpc
 
@@ -11,12 +12,12 @@ from benchmarks.serving.load import Arm, Ask, closed_loop, over_grpc, over_onnxr
 from benchmarks.serving.part import Demand, Result, Setting, Table
 from benchmarks.serving.served import serving
 from serving.models import recommend
-from serving.spec import Arrays
 
 TITLE = "Throughput"
 ORDER = 2
 
 BATCHES = (1, 8, 32, 64)
+INSTANCES = (1, 2)
 CALLERS = (1, 4)
 ROWS = 2400
 """Rows of each arm and round."""
@@ -25,67 +26,76 @@ ROUNDS = 5
 SHARE = 0.6
 
 
+@dataclass(frozen=True)
+class Key:
+    """An arm: which side, how many rows a request, how many callers."""
+
+    side: str
+    rows: int
+    callers: int
+
+
 def run(setting: Setting) -> Result:
-    """Measure every batch size; the arms take turns within each round."""
-    ids = questions.users(setting.folder)
-    arms: dict[tuple[str, int, int], Arm] = {}
-    with serving(setting) as served:
-        asyncio.run(_run(setting, served.url, ids, arms))
-    rows, demands = [], []
-    for size in BATCHES:
-        bare = {threads: _rate(arms["bare", size, threads], size) for threads in CALLERS}
-        for callers in CALLERS:
-            asked = _rate(arms["recommend", size, callers], size)
-            share = asked / bare[1]
-            rows.append((f"{size} rows, {callers} callers", asked, bare[1], bare[4], share))
-        best = max(_rate(arms["recommend", size, c], size) for c in CALLERS)
-        demands.append(
-            Demand(
-                f"`recommend`, {size} rows a request: rows/s against bare onnxruntime in process",
-                f">= {SHARE:.0%}",
-                f"{best / bare[1]:.0%} ({best:.0f} of {bare[1]:.0f})",
-                best / bare[1] >= SHARE,
+    """Measure every batch size with one and with two front processes."""
+    rows, demands, figures = [], [], []
+    for instances in INSTANCES:
+        arms = measure(setting, instances)
+        figures += [{"fronts": instances} | arm.figures() for arm in arms.values()]
+        for size in BATCHES:
+            bare = _rate(arms[Key("bare", size, instances)], size)
+            asked = {c: _rate(arms[Key("recommend", size, c)], size) for c in CALLERS}
+            rows.append((f"{size} rows, {instances} fronts", *asked.values(), bare))
+            best = max(asked.values())
+            demands.append(
+                Demand(
+                    f"`recommend`, {size} rows a request, {instances} front "
+                    f"process{'es' if instances > 1 else ''}: rows/s against bare onnxruntime on "
+                    f"{instances} thread{'s' if instances > 1 else ''}",
+                    f">= {SHARE:.0%}",
+                    f"{best / bare:.0%} ({best:.0f} of {bare:.0f})",
+                    best / bare >= SHARE,
+                )
             )
-        )
     return Result(
         demands,
-        f"Closed loop with live features; the front has one process, which computes on one thread. "
-        f"Bare: the same batches, already encoded and padded, on one onnxruntime session in this "
-        f"process with one thread for a run, called by one thread (the demanded comparison) or by "
-        f"{CALLERS[-1]} threads at once, which use all {os.cpu_count()} CPUs. Arms take turns over "
-        f"{ROUNDS} rounds of {setting.count(ROWS)} rows. `recommend` also looks the users up, "
-        f"applies the rules and answers with titles and reasons; server, feature server and client share the "
-        f"CPUs.",
-        [Table(("asked", "rows/s", "bare", f"bare, {CALLERS[-1]} threads", "share of bare"), rows)],
-        {"arms": [arm.figures() for arm in arms.values()]},
+        f"Closed loop with live features. A front process (`deploy.instances`) computes on one "
+        f"thread. Bare: the same batches, already encoded and padded, on one onnxruntime session "
+        f"in this process, called by as many threads as there are fronts, each run on one thread. "
+        f"Arms take turns over {ROUNDS} rounds of {setting.count(ROWS)} rows. `recommend` also "
+        f"looks the users up, applies the rules and answers with titles and reasons; server, "
+        f"feature server and client share the {os.cpu_count()} CPUs, of which bare has all it can "
+        f"use.",
+        [Table(("asked", *(f"rows/s, {c} callers" for c in CALLERS), "bare rows/s"), rows)],
+        {"arms": figures},
     )
 
 
-async def _run(
-    setting: Setting, url: str, ids: Sequence[str], arms: dict[tuple[str, int, int], Arm]
-) -> None:
+def measure(setting: Setting, instances: int) -> dict[Key, Arm]:
+    """Return the arms with one number of front processes, after all rounds."""
+    ids = questions.users(setting.folder)
+    with serving(setting, settings=[f"deploy.instances={instances}"]) as served:
+        return asyncio.run(_run(setting, served.url, ids, instances))
+
+
+async def _run(setting: Setting, url: str, ids: Sequence[str], instances: int) -> dict[Key, Arm]:
     graph = setting.folder / "onnx" / "recommender.onnx"
+    asks: dict[Key, Ask] = {}
     async with grpc.InferenceServerClient(url) as client:
-        asks: dict[tuple[str, int, int], Ask] = {}
         for size in BATCHES:
-            asked: list[Arrays] = questions.asking(ids, rows=size)
             # Fewer different batches suffice, so that as many users are encoded for each size.
-            asked = asked[: max(8, len(ids) // size)]
+            asked = questions.asking(ids, rows=size)[: max(8, len(ids) // size)]
             encoded = questions.encode(setting.folder, setting.scratch / "models", asked)
             front = over_grpc(client, recommend.SPEC, asked, timeout=questions.TIMEOUT)
-            for callers in CALLERS:
-                key = ("bare", size, callers)
-                arms[key] = Arm(f"onnxruntime, {size} rows", callers)
-                asks[key] = over_onnxruntime(graph, encoded, threads=callers)
-                key = ("recommend", size, callers)
-                arms[key] = Arm(f"recommend, {size} rows", callers)
-                asks[key] = front
+            asks[Key("bare", size, instances)] = over_onnxruntime(graph, encoded, threads=instances)
+            asks |= {Key("recommend", size, callers): front for callers in CALLERS}
+        arms = {key: Arm(f"{key.side}, {key.rows} rows", key.callers) for key in asks}
         for key, ask in asks.items():
-            await closed_loop(ask, Arm("warm-up", key[2]), max(4, 64 // key[1]))
+            await closed_loop(ask, Arm("warm-up", key.callers), max(4, 64 // key.rows))
         for _ in range(ROUNDS):
             for key, ask in asks.items():
-                requests = setting.count(ROWS // key[1], least=2 * key[2])
+                requests = setting.count(ROWS // key.rows, least=2 * key.callers)
                 await closed_loop(ask, arms[key], requests)
+    return arms
 
 
 def _rate(arm: Arm, rows: int) -> float:

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.serving import page, stage_times
 from benchmarks.serving.__main__ import PARTS, ordered
-from benchmarks.serving.malformed import model_cases, rule_cases, tensor_cases
+from benchmarks.serving.malformed import model_cases, protocol_cases, rule_cases, tensor_cases
 from benchmarks.serving.malformed.case import Case, draw
 from benchmarks.serving.parts import swaps
 from counterpoint import plugins
@@ -54,7 +54,7 @@ def test_a_refusal_must_name_the_field(status: str, message: str, fault: str | N
 
 
 def test_wrong_requests_are_the_same_for_a_seed_and_of_all_kinds() -> None:
-    makers = [*tensor_cases.MAKERS, *rule_cases.MAKERS, *model_cases.MAKERS]
+    makers = [*tensor_cases.MAKERS, *protocol_cases.MAKERS, *rule_cases.MAKERS, *model_cases.MAKERS]
     one, other = (list(draw(makers, 3 * len(makers), seed=4)) for _ in range(2))
     assert [c.request.SerializeToString() for c in one] == [
         c.request.SerializeToString() for c in other
