@@ -185,6 +185,13 @@ class Callers:
         for thread in self._threads:
             thread.join()
 
+    def await_answer(self, version: str) -> None:
+        """Wait until a version has answered once more."""
+        before, end = self.versions[version], time.monotonic() + 60
+        while self.versions[version] == before:
+            assert time.monotonic() < end, f"nobody was answered by {version}"
+            time.sleep(0.005)
+
     def _ask(self, index: int) -> None:
         with RecommendClient(self.served.url, timeout=self._timeout) as client:
             while not self._stop.is_set():
@@ -211,6 +218,8 @@ def test_swaps_under_load_lose_and_mix_nothing(again: Served) -> None:
             followed = again.follow()
             seconds.append(followed.seconds)
             assert set(followed.errors) == ({x} if version == x else set())
+            if version != x:
+                callers.await_answer(version)
     assert callers.failed == []
     assert callers.wrong == []
     assert set(callers.versions) == {a, b, c}
