@@ -24,6 +24,10 @@ _NUMPY: dict[str, Any] = {
     "FP32": np.float32,
 }
 
+ANOTHERS = "string data for inference input"
+"""Triton's Python backend refuses all requests of a batch for one whose strings do not fit their
+bytes. What the clients send always fits."""
+
 Tensors = dict[str, tuple[str, npt.NDArray[Any]]]
 """Name -> (dtype, array with the batch dimension first)."""
 
@@ -148,10 +152,12 @@ def explain(error: InferenceServerException, url: str, seconds: float) -> DataEr
 
 
 def retried(error: InferenceServerException) -> bool:
-    """Whether a failed attempt may be repeated: nobody answered, or not in its time."""
+    """Whether a failed attempt may be repeated: nobody answered, or the fault was another's."""
     status = str(error.status())
     if _wants_token(error):
         return False
+    if "INVALID_ARGUMENT" in status:
+        return ANOTHERS in error.message()
     return "UNAVAILABLE" in status or "DEADLINE_EXCEEDED" in status
 
 

@@ -128,6 +128,8 @@ def _question(body: bytes) -> tuple[str, list[str], list[str] | None]:
         raise _bad("service", "must be the name of a feature service")
     if not isinstance(users, list) or not all(isinstance(user, str) for user in users):
         raise _bad("users", "must be a list of user ids (strings)")
+    if any(_is_half(text) for text in (service, *users)):
+        raise _bad("users", "a text has half of a surrogate pair, which is no character")
     if not 1 <= len(users) <= MOST_USERS:
         raise _bad("users", f"must hold 1 to {MOST_USERS} ids, not {len(users)}")
     if wanted is not None and (
@@ -135,6 +137,10 @@ def _question(body: bytes) -> tuple[str, list[str], list[str] | None]:
     ):
         raise _bad("features", "must be a list of feature names, or left out for all")
     return service, users, wanted
+
+
+def _is_half(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 async def _body(receive: Receive) -> bytes:

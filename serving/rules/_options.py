@@ -15,6 +15,17 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
+def is_text(value: object) -> bool:
+    """Whether a value is a string that has bytes: JSON can name half of a surrogate pair."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Options:
     """The options of one rule.
 
@@ -71,7 +82,7 @@ class Options:
             InvalidInput: It is missing, empty or no string.
         """
         value = self._get(name, default)
-        if not isinstance(value, str) or not value:
+        if not value or not is_text(value):
             raise InvalidInput(f"{self.where}.{name}: {shown(value)} is not a text.")
         return value
 
@@ -99,7 +110,7 @@ class Options:
         if (
             not isinstance(value, list)
             or len(value) > MAX_ENTRIES
-            or not all(isinstance(entry, str) for entry in value)
+            or not all(is_text(entry) for entry in value)
         ):
             raise InvalidInput(
                 f"{self.where}.{name}: {shown(value)} is not a list of at most {MAX_ENTRIES} texts."
@@ -135,6 +146,8 @@ class Options:
             if tokens:
                 self._token(name, key)
             is_number = isinstance(number, int | float) and not isinstance(number, bool)
+            if not is_text(key):
+                raise InvalidInput(f"{self.where}.{name}: {shown(key)} is not a text.")
             if not is_number or not -limit <= number <= limit:
                 raise InvalidInput(
                     f"{self.where}.{name}: {shown(number)} of {shown(key)} is not allowed; allowed "

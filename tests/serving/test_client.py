@@ -27,8 +27,8 @@ from tests.serving import test_similar, tiny
 from tests.serving.test_recommend import ask
 
 QUICK = Retry(attempts=4, first=0.01)
-Fault = grpc.StatusCode | float
-"""What an attempt meets: a status, or seconds of silence."""
+Fault = grpc.StatusCode | float | str
+"""What an attempt meets: a status, seconds of silence, or the message of a refusal."""
 
 
 class Flaky(service_pb2_grpc.GRPCInferenceServiceServicer):
@@ -44,6 +44,8 @@ class Flaky(service_pb2_grpc.GRPCInferenceServiceServicer):
         fault = self.faults.pop(0) if self.faults else None
         if isinstance(fault, float):
             time.sleep(fault)
+        elif isinstance(fault, str):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, fault)
         elif fault is not None:
             context.abort(fault, f"k: a fault of {fault}")
         return self.answer
@@ -125,6 +127,34 @@ def test_a_refusal_and_a_failure_are_not_repeated(
     with pytest.raises(kind, match="k: a fault"):
         call(url, retry=QUICK, timeout=30)
     assert len(servicer.seen) == 1
+
+
+def test_the_refusal_of_another_request_is_not_the_callers(
+    flaky: tuple[Flaky, str], call: Callable[..., Any]
+) -> None:
+    servicer, url = flaky
+    servicer.faults = ["incomplete string data for inference input 'user_id', expecting …"] * 2
+    assert len(call(url, retry=QUICK, timeout=30).items) == 3
+    assert len(servicer.seen) == 3
+
+
+def test_nobody_is_disturbed_by_requests_of_broken_strings(
+    server: TritonServer, client: RecommendClient
+) -> None:
+    """Triton's Python backend refuses the whole batch that such a request is in."""
+    broken = service_pb2.ModelInferRequest(model_name="recommend")
+    broken.inputs.add(name="user_id", datatype="BYTES", shape=[1, 1])
+    broken.raw_input_contents.append(b"\xff\xff\xff\x7fab")
+    wanted = [item.item_id for item in client.recommend(user="anna").items]
+    with grpc.insecure_channel(server.url) as channel, futures.ThreadPoolExecutor(4) as pool:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        sent = [stub.ModelInfer.future(broken, timeout=60) for _ in range(200)]
+        asked = [pool.submit(client.recommend, user="anna") for _ in range(100)]
+        for answer in asked:
+            assert [item.item_id for item in answer.result().items] == wanted
+        for refused in sent:
+            assert refused.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert "user_id" in refused.details()
 
 
 def test_a_silent_attempt_is_given_up_within_the_deadline(

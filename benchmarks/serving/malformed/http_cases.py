@@ -103,7 +103,7 @@ def tritons(random: Random) -> HttpCase:
 def features(random: Random) -> HttpCase:
     """Return a wrong request to the feature server."""
     if random.random() < 0.5:
-        users = random.choice((None, 5, "x", [], [5], [None], {}, ["x"] * 1001))
+        users = random.choice((None, 5, "x", [], [5], [None], {}, ["x"] * 1001, ["\ud800"]))
         asked = {"service": random.choice(("recommender_v1", 5, "none")), "users": users}
         body = random.choice((json.dumps(asked).encode(), b"", b"[" * 50_000, b"\xff", b"[]", b"1"))
         names = ("users", "service", "body")

@@ -27,6 +27,7 @@ def similar(random: Random) -> Case:
 def catalogue(random: Random) -> Case:
     """Actions and items that `catalogue` refuses; none is written."""
     item = random.choice((b"", b"{", b"[]", b"\xff", b'{"item_id": 5}', b'{"item_id": ""}', b"{}"))
+    item = random.choice((item, b'{"item_id": "\\ud800"}'))
     action = b"add"
     field = "item"
     choice = random.randrange(5)

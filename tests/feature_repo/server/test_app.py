@@ -201,6 +201,7 @@ def test_a_broken_data_version_leaves_the_old_one(root: Path, source: Tables) ->
     [
         ("/users", b"{", 422, "body: not JSON"),
         ("/users", b"[]", 422, "body: must be an object"),
+        ("/users", b'{"service": "x", "users": ["\\ud800"]}', 422, "users: a text has half"),
         ("/users", b"[" * 50_000, 422, "body: nested too deeply"),
         ("/users", b'{"users": ["1"]}', 422, "service: must be the name"),
         ("/users", b'{"service": "recommender_v1"}', 422, "users: must be a list"),
