@@ -130,11 +130,12 @@ class LiveItemsClient:
             time.sleep(_PAUSE)
 
     def _unknown(self, row: Any) -> list[str]:
-        exclude = grpc.InferInput("exclude", list(row.shape), "BYTES")
-        exclude.set_data_from_numpy(row)
-        k = grpc.InferInput("k", [1, 1], "INT32")
-        k.set_data_from_numpy(np.array([[1]], dtype=np.int32))
-        found = self._infer("recommend", [exclude, k]).as_numpy("unknown_item")[0]
+        # These alone, and these not: an answer without items leaves no trace among impressions.
+        shape = list(row.shape)
+        fields = [grpc.InferInput(name, shape, "BYTES") for name in ("allow", "exclude")]
+        for field in fields:
+            field.set_data_from_numpy(row)
+        found = self._infer("recommend", fields).as_numpy("unknown_item")[0]
         return [item.decode() for item in found if item]
 
     def _all(self, action: str, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -146,7 +146,8 @@ def explain(error: InferenceServerException, url: str, seconds: float) -> DataEr
         return ServerError(f"The server {url} is overloaded: {message}. Try again a little later.")
     if "UNAVAILABLE" in status:
         return ServerError(
-            f"No server answers at {url}. Start one with `counterpoint serve`, or name another."
+            f"No server answers at {url}. Start one with `counterpoint serve`, or name another. "
+            f"One with TLS answers only those who show credentials (`--credentials FOLDER`)."
         )
     return ServerError(f"The server {url} failed: {status} {message}. Look at its log.")
 

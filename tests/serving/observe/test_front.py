@@ -137,6 +137,17 @@ def test_a_refusal_is_told_once_and_answers_of_its_request_are_not(front: Runtim
     assert recorder.refusals[0][1] == TRACE
 
 
+def test_who_waits_for_an_item_is_shown_nothing(front: Runtime) -> None:
+    """serving/live_items.py asks so, whether the item is there or not."""
+    recorder = observed(front)
+    for item in ("neu", "not there"):
+        (answer,) = front.execute([request(allow=[item], exclude=[item])])
+        assert not isinstance(answer, InvalidInput)
+        unknown = [name.decode() for name in answer["unknown_item"][0] if name]
+        assert unknown == ([] if item == "neu" else [item])
+    assert [told.items for told in recorder.answers] == [[], []]
+
+
 def test_a_fault_is_told_for_every_request(front: Runtime, monkeypatch: Any) -> None:
     recorder = observed(front)
 
