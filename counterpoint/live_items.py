@@ -203,7 +203,7 @@ def _attributes(value: Any, spec: Spec) -> tuple[str, ...]:
         return ()
     if isinstance(value, Mapping):
         tokens = [
-            f"{name}={one}"
+            f"{name}={_plain(name, one)}"
             for name, many in value.items()
             for one in (
                 many if isinstance(many, Sequence) and not isinstance(many, str) else [many]
@@ -232,6 +232,16 @@ def _attributes(value: Any, spec: Spec) -> tuple[str, ...]:
     except ValueError as error:
         raise FaultyItem(f"attributes: {error} Send for example genre=Drama.") from None
     return tuple(dict.fromkeys(tokens))
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value that can be written after ``name=``."""
+    if not isinstance(value, str | bool | int | float):
+        raise FaultyItem(
+            f"attributes: {_short(value)} of {_short(name)} is not allowed; send a text, a number "
+            f"or a list of them."
+        )
+    return value
 
 
 def _time(given: Mapping[str, Any], field: str) -> int | None:

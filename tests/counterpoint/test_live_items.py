@@ -61,6 +61,8 @@ def test_only_the_id_is_needed() -> None:
         ("attributes", ["year=nan"]),
         ("attributes", {"year": "soon"}),
         ("attributes", {"genre": "x" * 300}),
+        ("attributes", {"genre": {}}),
+        ("attributes", {"genre": [["Drama"]]}),
         ("attributes", [f"a={n}" for n in range(201)]),
         ("available_from", "tomorrow"),
         ("available_from", 5),
