@@ -102,8 +102,8 @@ def run(setting: Setting) -> Result:
         f"once on the same CPUs and are asked in turn. `recommender` and onnxruntime get encoded "
         f"tensors and return indices. The FastAPI server (benchmarks/serving/peer_server.py) is "
         f"what is usually written around a graph: it answers with ids, titles and reasons from a "
-        f"table of users in memory, without live features, rules, versions or batching. Merlin, "
-        f"RecBole and other recommenders with a server of their own could not be run here.",
+        f"table of users in memory, without live features, rules, versions or batching. "
+        f"Recommenders with a server of their own were not run.",
         [
             Table(
                 (
