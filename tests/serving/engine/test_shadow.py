@@ -91,6 +91,7 @@ def test_a_full_queue_drops_and_never_waits(caplog: pytest.LogCaptureFixture) ->
 def test_a_failing_shadow_is_logged_and_the_next_copy_is_asked(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="serving.engine.shadow")
     counts = Counts()
     shadow: Shadow[str] = Shadow(counts)
     same = Ranking(["x"], [1.0])
