@@ -19,35 +19,35 @@ INTERACTIVE = 1
 BATCH = 2
 """Priority of requests that can wait: they are taken when no other is there."""
 
-QUEUED_REQUESTS = 256
-QUEUE_SECONDS = 1.0
-
 
 def batching(options: Mapping[str, str]) -> pb.ModelDynamicBatching:
     """Return how requests wait and share executions.
 
-    A queue that is full, or too long for the time that a caller waits, is answered UNAVAILABLE:
-    under overload, memory and waiting times stay bounded, and a client tries another replica.
+    By default a queue has no rules. Any rule (a bound, a timeout, priorities) makes Triton give up
+    preparing the next batch while a model is busy, and then nobody wakes the queue when the model
+    is done: a request that came meanwhile waits for the next one to arrive, up to half a second
+    (``DynamicBatchScheduler::WaitForPayloadSlotAvailable``; p99 at 100 requests/s three times as
+    high: benchmarks/serving/parts/queueing.py). Without rules a request leaves the queue when its
+    caller gives up: Triton drops it as cancelled at the caller's deadline.
 
     Args:
-        options: ``max_queued_requests`` (for each priority), ``queue_timeout`` (seconds).
+        options: ``max_queued_requests`` (for each priority), ``queue_timeout`` (seconds), both empty
+            without; ``priorities``: true or false.
     """
-    seconds = float(options.get("queue_timeout", QUEUE_SECONDS))
-    policy = pb.ModelQueuePolicy(
-        timeout_action=pb.ModelQueuePolicy.REJECT,
-        default_timeout_microseconds=round(seconds * 1e6),
+    # No queue delay: a batch is what has gathered while the model was busy, so that a lone request
+    # never waits.
+    batching = pb.ModelDynamicBatching(max_queue_delay_microseconds=0)
+    most, seconds = options.get("max_queued_requests"), options.get("queue_timeout")
+    if most or seconds:
+        policy = pb.ModelQueuePolicy(timeout_action=pb.ModelQueuePolicy.REJECT)
+        policy.max_queue_size = int(most or 0)
+        policy.default_timeout_microseconds = round(float(seconds or 0) * 1e6)
         # A request may name a shorter time of its own (`timeout` of tritonclient's infer).
-        allow_timeout_override=True,
-        max_queue_size=int(options.get("max_queued_requests", QUEUED_REQUESTS)),
-    )
-    return pb.ModelDynamicBatching(
-        # No queue delay: a batch is what has gathered while the model was busy, so that a lone
-        # request never waits.
-        max_queue_delay_microseconds=0,
-        priority_levels=BATCH,
-        default_priority_level=INTERACTIVE,
-        default_queue_policy=policy,
-    )
+        policy.allow_timeout_override = bool(seconds)
+        batching.default_queue_policy.CopyFrom(policy)
+    if options.get("priorities") == "true":
+        batching.priority_levels, batching.default_priority_level = BATCH, INTERACTIVE
+    return batching
 
 
 def cached(spec: ModelSpec, options: Mapping[str, str]) -> bool:

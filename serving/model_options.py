@@ -35,14 +35,19 @@ def operations(config: DeployConfig) -> dict[str, str]:
     return {
         "max_request_bytes": str(config.max_request_bytes),
         "instances": str(config.instances),
-        "max_queued_requests": str(config.max_queued_requests),
-        "queue_timeout": str(config.queue_timeout),
+        "max_queued_requests": _text(config.max_queued_requests),
+        "queue_timeout": _text(config.queue_timeout),
+        "priorities": "true" if config.priorities else "false",
         "response_cache": "true" if config.cache_mb else "false",
         "log_requests": config.log_requests,
         "log_key_file": _absolute(config.log_key_file),
         "impressions": _absolute(config.impressions),
         "impressions_mb": str(config.impressions_mb),
     }
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _absolute(path: str | None) -> str:

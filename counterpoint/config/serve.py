@@ -113,11 +113,17 @@ class DeployConfig(Section):
     instances: int = Field(default=1, ge=1, le=64)
     """Processes of each Python front; each holds the whole model."""
 
-    max_queued_requests: int = Field(default=256, ge=1)
-    """Requests that may wait for a model; more are answered UNAVAILABLE at once."""
+    max_queued_requests: int | None = Field(default=None, ge=1)
+    """Requests that may wait for a model; more are answered UNAVAILABLE at once. None: any number.
+    Setting this, ``queue_timeout`` or ``priorities`` makes some requests wait up to half a second
+    (serving/limits.py)."""
 
-    queue_timeout: float = Field(default=1.0, gt=0)
-    """Seconds a request may wait for a model; then it is answered UNAVAILABLE."""
+    queue_timeout: float | None = Field(default=None, gt=0)
+    """Seconds a request may wait for a model; then it is answered UNAVAILABLE. None: as long as its
+    caller waits."""
+
+    priorities: bool = False
+    """Requests with ``priority=2`` wait for those with 1 (or none)."""
 
     cache_mb: int = Field(default=16, ge=0)
     """MB for answers of `encode` and `item_encoder`, which depend on the text alone; 0: none."""

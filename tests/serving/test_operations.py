@@ -25,6 +25,7 @@ from serving import access, impressions, model_options, repository
 from serving.client import RecommendClient
 from serving.observe.observer import STAGES
 from serving.observe.pseudonyms import Pseudonyms
+from serving.retry import NEVER
 from serving.server import HOST, TritonServer
 from tests.serving import tiny
 from tests.serving.test_feature_server import Server, features
@@ -80,7 +81,6 @@ def operate(
         log_key_file=str(folder / "key"),
         impressions=str(folder / "impressions"),
         max_request_bytes=20_000,
-        max_queued_requests=4,
         **changes,
     )
     repository.write(
@@ -251,37 +251,66 @@ def test_a_request_that_is_too_large_names_its_largest_field(operated: Operated)
         operated.client.encode("x" * 30_000)
 
 
-def test_an_overload_is_answered_at_once_and_passes(operated: Operated) -> None:
-    def slow(handler: BaseHTTPRequestHandler, users: list[str]) -> bytes:
-        time.sleep(1.0)
-        return features(handler, users)
+def slow(handler: BaseHTTPRequestHandler, users: list[str]) -> bytes:
+    time.sleep(1.0)
+    return features(handler, users)
 
-    def ask(number: int) -> str:
-        with RecommendClient(operated.server.url, timeout=30) as client:
-            try:
-                return client.recommend(user="anna").source
-            except ServerError as error:
-                return str(error)
+
+def ask(url: str, timeout: float) -> str:
+    with RecommendClient(url, timeout=timeout, retry=NEVER) as client:
+        try:
+            return client.recommend(user="anna").source
+        except ServerError as error:
+            return str(error)
+
+
+def test_callers_that_give_up_leave_the_queue(operated: Operated) -> None:
+    cancelled = ("nv_inference_request_failure", 'model="recommend",reason="CANCELED"')
+    before = operated.total(operated.metrics(), *cancelled)
+    users = grpc.InferInput("user_id", [64, 1], "BYTES")
+    users.set_data_from_numpy(np.full((64, 1), b"anna", dtype=object))
+
+    def give_up(_: int) -> str:
+        with pytest.raises(InferenceServerException) as failure:
+            plain.infer("recommend", [users], client_timeout=0.2)
+        return str(failure.value.status())
 
     operated.feast.answer = slow
-    try:
-        with ThreadPoolExecutor(24) as pool:
-            answers = list(pool.map(ask, range(24)))
-    finally:
-        operated.feast.answer = features
-    refused = [answer for answer in answers if "is overloaded" in answer]
-    assert refused and len(refused) + answers.count("known_user") == 24
+    with (
+        grpc.InferenceServerClient(operated.server.url) as plain,
+        ThreadPoolExecutor(24) as pool,
+    ):
+        waiting = pool.submit(ask, operated.server.url, 30.0)
+        time.sleep(0.3)
+        statuses = list(pool.map(give_up, range(20)))
+        assert waiting.result() == "known_user"
+    operated.feast.answer = features
+    assert statuses == ["StatusCode.DEADLINE_EXCEEDED"] * 20
     assert operated.client.recommend(user="anna").source == "known_user"
+    # Two full batches had been prepared for the model already, and one may be with it.
+    assert operated.total(operated.metrics(), *cancelled) - before >= 17
 
 
-def test_requests_of_both_priorities_are_answered(operated: Operated) -> None:
-    field = grpc.InferInput("k", [1, 1], "INT32")
-    field.set_data_from_numpy(np.array([[3]], np.int32))
-    plain = grpc.InferenceServerClient(operated.server.url)
-    for priority in (1, 2):
-        answer = plain.infer("recommend", [field], priority=priority, client_timeout=30)
-        assert answer.as_numpy("item_id").shape == (1, 3)
-    plain.close()
+def test_a_bounded_queue_answers_an_overload_at_once_and_has_priorities(
+    folders: dict[str, Path], triton_env: Path, tmp_path: Path
+) -> None:
+    feast = Server()
+    rules = {"max_queued_requests": 4, "priorities": True}
+    with operate(folders, triton_env, tmp_path, feast, **rules) as server:
+        feast.answer = slow
+        with ThreadPoolExecutor(24) as pool:
+            answers = list(pool.map(lambda _: ask(server.url, 30.0), range(24)))
+        feast.answer = features
+        refused = [answer for answer in answers if "is overloaded" in answer]
+        assert refused and len(refused) + answers.count("known_user") == 24
+        assert ask(server.url, 30.0) == "known_user"
+        field = grpc.InferInput("k", [1, 1], "INT32")
+        field.set_data_from_numpy(np.array([[3]], np.int32))
+        plain = grpc.InferenceServerClient(server.url)
+        for priority in (1, 2):
+            answer = plain.infer("recommend", [field], priority=priority, client_timeout=30)
+            assert answer.as_numpy("item_id").shape == (1, 3)
+        plain.close()
 
 
 def test_equal_texts_are_encoded_once(operated: Operated) -> None:

@@ -124,25 +124,34 @@ def test_models_import_alone_in_the_triton_environment(
         assert done.stdout.strip().startswith(str(folder))
 
 
-def test_queues_are_bounded_and_only_pure_models_are_cached(
-    folders: dict[str, Path], tmp_path: Path
+@pytest.mark.parametrize("form", FORMS)
+def test_queues_have_the_rules_that_are_asked_for_and_only_pure_models_are_cached(
+    folders: dict[str, Path], tmp_path: Path, form: repository.Form
 ) -> None:
-    options = model_options.options(
-        DeployConfig(max_queued_requests=7, queue_timeout=0.25, instances=3), "v1"
-    )
-    for form in FORMS:
-        target = tmp_path / form
+    asked = DeployConfig(max_queued_requests=7, queue_timeout=0.25, priorities=True, instances=3)
+    for name, wanted in (("plain", DeployConfig()), ("ruled", asked)):
+        options = model_options.options(wanted, "v1")
+        target = tmp_path / name
         repository.write(folders["onnx"].parent, target, form=form, number=1, options=options)
-        for name, spec in repository.specs().items():
-            found = config(target, name)
+        for model, spec in repository.specs().items():
+            found = config(target, model)
             batching = found.dynamic_batching
             policy = batching.default_queue_policy
-            assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
-            assert (policy.max_queue_size, policy.default_timeout_microseconds) == (7, 250_000)
-            assert (batching.priority_levels, batching.default_priority_level) == (2, 1)
+            assert found.HasField("dynamic_batching")
             assert batching.max_queue_delay_microseconds == 0
-            assert found.response_cache.enable == (name in {"encode", "item_encoder"})
-            assert found.instance_group[0].count == (1 if spec.onnx else 3)
+            assert found.response_cache.enable == (model in {"encode", "item_encoder"})
+            limits = (policy.max_queue_size, policy.default_timeout_microseconds)
+            levels = (batching.priority_levels, batching.default_priority_level)
+            count = found.instance_group[0].count
+            if name == "plain":
+                # Any rule of a queue has requests wait for each other (serving/limits.py).
+                assert not batching.HasField("default_queue_policy") and levels == (0, 0)
+                assert count == 1
+            else:
+                assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
+                assert policy.allow_timeout_override
+                assert limits == (7, 250_000) and levels == (2, 1)
+                assert count == (1 if spec.onnx else 3)
 
 
 def test_graphs_are_warmed_up_with_values_they_can_run(written: tuple[str, Path]) -> None:

@@ -73,12 +73,7 @@ def run(setting: Setting) -> Result:
     report, random = Report(), Random(setting.seed)
     users = questions.users(setting.folder, most=20)
     started = time.monotonic()
-    # Not a test of overload: a machine that stalls must not be counted as a wrong status.
-    settings = ["deploy.queue_timeout=30"]
-    with (
-        serving(setting, settings=settings) as served,
-        RecommendClient(served.url, timeout=60) as client,
-    ):
+    with serving(setting) as served, RecommendClient(served.url, timeout=60) as client:
         before, wanted = set(served.processes()), _right(client, users)
         blocks, wrong = 0, 0
         cases = _cases(int(total * SHARES["gRPC"]), setting.seed)

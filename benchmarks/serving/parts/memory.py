@@ -59,12 +59,7 @@ def run(setting: Setting) -> Result:
     items = questions.items(setting.folder)
     asked = mixed(ids, items, 2000, setting.seed)
     samples: list[tuple[int, dict[str, int]]] = []
-    # The load is closed: callers wait for their answers, so the queue cannot grow.
-    patient = ["deploy.queue_timeout=30"]
-    with (
-        serving(setting, settings=patient) as served,
-        grpc.InferenceServerClient(served.url) as client,
-    ):
+    with serving(setting) as served, grpc.InferenceServerClient(served.url) as client:
         pids = set(served.processes())
         step = max(1, requests // SAMPLES)
         for done in range(0, requests, step):

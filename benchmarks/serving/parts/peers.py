@@ -59,7 +59,7 @@ def run(setting: Setting) -> Result:
     closed: dict[tuple[str, int], list[float]] = {}
     failures: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
-        served = stack.enter_context(serving(setting, settings=["deploy.queue_timeout=30"]))
+        served = stack.enter_context(serving(setting))
         client = stack.enter_context(grpc.InferenceServerClient(served.url))
         port = stack.enter_context(peer(setting))
         ways = [

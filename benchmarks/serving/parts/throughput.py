@@ -73,8 +73,7 @@ def run(setting: Setting) -> Result:
 def measure(setting: Setting, instances: int) -> dict[Key, Arm]:
     """Return the arms with one number of front processes, after all rounds."""
     ids = questions.users(setting.folder)
-    # A closed loop waits for its answers, however slow the machine is.
-    settings = [f"deploy.instances={instances}", "deploy.queue_timeout=30"]
+    settings = [f"deploy.instances={instances}"]
     with serving(setting, settings=settings) as served:
         return asyncio.run(_run(setting, served.url, ids, instances))
 
