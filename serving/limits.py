@@ -31,8 +31,8 @@ def batching(options: Mapping[str, str]) -> pb.ModelDynamicBatching:
     caller gives up: Triton drops it as cancelled at the caller's deadline.
 
     Args:
-        options: ``max_queued_requests`` (for each priority), ``queue_timeout`` (seconds), both empty
-            without; ``priorities``: true or false.
+        options: ``max_queued_requests`` (for each priority) and ``queue_timeout`` (seconds), empty
+            for none; ``priorities``: true or false.
     """
     # No queue delay: a batch is what has gathered while the model was busy, so that a lone request
     # never waits.
