@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from counterpoint.config.base import Section
+from counterpoint.config.encoder import EncoderConfig
 from counterpoint.config.fusion import ChoiceConfig, FusionConfig, TowerVariant
 from counterpoint.config.linear import LinearConfig, LinearForm, Weighting
 from counterpoint.config.towers import FitConfig, TowerConfig
@@ -24,23 +25,6 @@ __all__ = [
     "TrainConfig",
     "Weighting",
 ]
-
-
-class EncoderConfig(Section):
-    """The language model that encodes item text."""
-
-    model: str | None = "all-MiniLM-L6-v2"
-    """Named weights of counterpoint/assets.py, a local folder, or a model name on a hub; null
-    trains without text."""
-
-    max_tokens: int = Field(default=64, ge=4)
-    """Tokens of a text beyond this are cut off."""
-
-    batch_size: int = Field(default=64, ge=1)
-    """Texts encoded at once."""
-
-    cache: str = "var/assets"
-    """Folder of downloaded weights and of cached text vectors (keyed by text and weights hash)."""
 
 
 class FactorsConfig(Section):

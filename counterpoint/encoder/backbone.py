@@ -1,34 +1,29 @@
-"""Language-model backbone with mean pooling: token ids in, unit vectors out."""
+"""Language-model backbone with pooling: token ids in, unit vectors out."""
 
-import hashlib
-import logging
-from pathlib import Path
-
-import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from torch.nn import functional
 
-from counterpoint import assets
-from counterpoint.errors import SetupError
-
-logger = logging.getLogger(__name__)
+from counterpoint.config.encoder import Pooling
 
 
 class TextTower(nn.Module):
-    """Mean of the last hidden states over the attended tokens, L2-normalised.
+    """Pooled last hidden states of the attended tokens, L2-normalised.
 
-    Sentence-BERT pooling (Reimers and Gurevych 2019). Attention is ``eager`` so that the module
-    exports to ONNX with dynamic batch and sequence axes.
+    The mean is Sentence-BERT's (Reimers and Gurevych 2019); decoders, whose last token alone has
+    seen the whole text, are read there (Wang et al. 2024, *Improving text embeddings with LLMs*).
+    Texts are padded on the right.
 
     Args:
         backbone: Any encoder or decoder of transformers that returns ``last_hidden_state``.
         dim: Width D of its hidden states.
+        pooling: ``mean``, ``cls`` (the first token) or ``last_token``.
     """
 
-    def __init__(self, backbone: nn.Module, dim: int) -> None:
+    def __init__(self, backbone: nn.Module, dim: int, pooling: Pooling = "mean") -> None:
         super().__init__()
         self.backbone = backbone
         self.dim = dim
+        self.pooling = pooling
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return (B, D) float32 unit vectors.
@@ -38,52 +33,19 @@ class TextTower(nn.Module):
             attention_mask: (B, T) int64, 1 for tokens and 0 for padding.
         """
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
-        hidden = output.last_hidden_state.float()  # (B, T, D)
+        return pool(output.last_hidden_state, attention_mask, self.pooling)
+
+
+def pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """Return (B, D) float32 unit vectors of (B, T, D) hidden states."""
+    hidden = hidden.float()
+    if pooling == "cls":
+        vector = hidden[:, 0]
+    elif pooling == "last_token":
+        last = (attention_mask.sum(1) - 1).clamp(min=0)
+        index = last.view(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
+        vector = hidden.gather(1, index).squeeze(1)
+    else:
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
-        return nn.functional.normalize(mean, dim=-1)
-
-
-def resolve(model: str, cache: Path) -> str:
-    """Return a local folder for a model name, or the name itself if it must come from a hub."""
-    if Path(model).is_dir():
-        return str(Path(model))
-    if model in assets.SOURCES:
-        return str(assets.fetch(model, cache))
-    return model
-
-
-def load_backbone(model: str, cache: Path) -> tuple[TextTower, PreTrainedTokenizerBase]:
-    """Load weights and tokenizer.
-
-    Args:
-        model: Named weights of assets.py, a local folder, or a model name on a hub.
-        cache: Folder of downloaded assets.
-
-    Raises:
-        SetupError: The weights are neither here nor reachable.
-    """
-    source = resolve(model, cache)
-    options = {"local_files_only": Path(source).is_dir()}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        settings = AutoConfig.from_pretrained(source, **options)
-        backbone = AutoModel.from_pretrained(
-            source, config=settings, attn_implementation="eager", dtype=torch.float32, **options
-        )
-    except (OSError, ValueError) as error:
-        raise SetupError(
-            f"Encoder {model!r} cannot be loaded: {error}. Allowed: {', '.join(assets.SOURCES)}, a "
-            "local folder with config.json, model.safetensors and tokenizer.json, or a model name "
-            "on a reachable hub. Change train.encoder.model."
-        ) from error
-    return TextTower(backbone, int(settings.hidden_size)).eval(), tokenizer
-
-
-def weights_hash(module: nn.Module) -> str:
-    """SHA-256 over names, shapes and bytes of all weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+        vector = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+    return functional.normalize(vector, dim=-1)

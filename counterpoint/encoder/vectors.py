@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerBase
 
-from counterpoint.config.train import EncoderConfig
-from counterpoint.encoder.backbone import load_backbone, weights_hash
-from counterpoint.errors import ConfigError
+from counterpoint.config.encoder import EncoderConfig
+from counterpoint.encoder.backbone import TextTower
+from counterpoint.encoder.loading import load_backbone, weights_hash
 from counterpoint.progress import track
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,11 @@ logger = logging.getLogger(__name__)
 class TextEncoder:
     """Encodes texts into unit vectors; equal texts share one vector.
 
+    Args:
+        config: The encoder.
+        device: Where it computes.
+        loaded: Tower and tokenizer, if they are there already; else ``load_backbone``.
+
     Attributes:
         module: (input_ids, attention_mask) -> (B, D); what export writes as ``item_encoder``.
         tokenizer: The tokenizer of the backbone.
@@ -31,13 +37,17 @@ class TextEncoder:
         weights_sha256: Identifies the weights in the cache and in model.json.
     """
 
-    def __init__(self, config: EncoderConfig, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: EncoderConfig,
+        *,
+        device: str = "cpu",
+        loaded: tuple[TextTower, PreTrainedTokenizerBase] | None = None,
+    ) -> None:
         self.config = config
         self.cache = Path(config.cache)
         self.device = device
-        if config.model is None:
-            raise ConfigError(["train.encoder.model is null: there is no encoder to load."])
-        self.module, self.tokenizer = load_backbone(config.model, self.cache)
+        self.module, self.tokenizer = loaded or load_backbone(config)
         self.module.to(device)
         self.weights_sha256 = weights_hash(self.module)
         self.dim = self.module.dim
@@ -91,7 +101,8 @@ class TextEncoder:
 
     @property
     def _path(self) -> Path:
-        key = f"{self.weights_sha256[:16]}-{self.config.max_tokens}"
+        read = f"{self.config.max_tokens}-{self.module.pooling}-{self.config.prompt}"
+        key = f"{self.weights_sha256[:16]}-{_digest(read)[:8]}"
         return self.cache / "vectors" / f"{key}.safetensors"
 
     def _read_cache(self) -> dict[str, npt.NDArray[np.float32]]:

@@ -28,7 +28,7 @@ def weights(tmp_path_factory) -> Path:
             num_hidden_layers=2,
             num_attention_heads=2,
             intermediate_size=32,
-            max_position_embeddings=32,
+            max_position_embeddings=64,
         )
         BertModel(settings).save_pretrained(folder)
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
@@ -87,7 +87,7 @@ def test_a_damaged_cache_is_made_anew(weights, tmp_path: Path) -> None:
 def test_other_weights_have_another_hash(weights, tmp_path: Path) -> None:
     own = encoder(weights, tmp_path)
     assert own.weights_sha256 == encoder(weights, tmp_path).weights_sha256
-    from counterpoint.encoder.backbone import weights_hash
+    from counterpoint.encoder.loading import weights_hash
 
     with torch.no_grad():
         next(own.module.parameters())[0, 0] += 1
