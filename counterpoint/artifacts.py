@@ -37,6 +37,8 @@ EXAMPLES: Final = "examples.parquet"
 FEATURES: Final = "features.json"
 
 MODEL_TENSORS: Final = "model.safetensors"
+TRAINED_ENCODER: Final = "encoder"
+"""Folder of the text encoder that was trained with the model, in its folder."""
 MODEL: Final = "model.json"
 CURVES: Final = "curves.json"
 TENSORBOARD: Final = "tensorboard"

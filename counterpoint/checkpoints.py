@@ -5,38 +5,43 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from counterpoint.trainer import Curves
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
 FILE = "checkpoint.safetensors"
 
 
+class Stateful(Protocol):
+    """What is trained: a module, or anything else that gives its tensors by name."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors themselves: restoring writes into them."""
+        ...
+
+
 def save(
     folder: Path,
     step: int,
-    model: nn.Module,
+    model: Stateful,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-    curves: "Curves",
+    curves: Any,
 ) -> None:
     """Write one file with everything a resumed run needs; the former one stays until it is done.
 
     Args:
         folder: Of the checkpoint.
         step: Steps done.
-        model: Its parameters and persistent buffers are stored.
+        model: Its tensors are stored.
         optimizer: Its moments are stored.
         schedule: Its position is stored.
-        curves: Scalars so far.
+        curves: Scalars so far, a dataclass of JSON values.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = optimizer.state_dict()
@@ -61,10 +66,10 @@ def save(
 
 def resume(
     folder: Path | None,
-    model: nn.Module,
+    model: Stateful,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-    curves: "Curves",
+    curves: Any,
 ) -> int:
     """Restore everything in place and return the number of steps done; 0 without a checkpoint."""
     path = folder / FILE if folder else None

@@ -2,6 +2,8 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +11,12 @@ import polars as pl
 
 from counterpoint import columns, tables
 from counterpoint.cold import attribute_vocabulary, item_features
-from counterpoint.config.train import TrainConfig
+from counterpoint.config.train import EncoderConfig, TrainConfig
 from counterpoint.errors import DataError
 from counterpoint.text import item_texts
+
+if TYPE_CHECKING:
+    from counterpoint.text_stage import Obtained
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +31,10 @@ class ItemCatalogue:
         text: (N, T) unit text vectors, zero where there is no text; T may be 0.
         vocabulary: Item attribute tokens of the cold features.
         features: (N, F) of cold.py.
-        encoder_sha256: Weights of the encoder, if there is one.
+        encoder: The encoder that made them, if there is one; a trained one is a local folder.
+        encoder_sha256: Its weights.
+        encoder_trained: It is one that was trained for this catalogue.
+        encoder_report: How it was trained; empty: it was not.
     """
 
     items: pl.DataFrame
@@ -34,19 +42,21 @@ class ItemCatalogue:
     text: npt.NDArray[np.float32]
     vocabulary: list[str]
     features: npt.NDArray[np.float32]
+    encoder: EncoderConfig | None
     encoder_sha256: str | None
+    encoder_trained: bool
+    encoder_report: dict[str, Any]
 
     def __len__(self) -> int:
         return len(self.items)
 
 
-def describe(interactions: pl.DataFrame, items: pl.DataFrame, config: TrainConfig) -> ItemCatalogue:
-    """Collect the items of both tables and encode their text.
+def list_items(interactions: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Return (N,) canonical rows of all items of both tables, in index order.
 
     Args:
         interactions: Canonical interactions.
         items: Canonical items; of rows with one id the first counts.
-        config: Encoder and cold settings.
 
     Raises:
         DataError: There is no item at all.
@@ -63,19 +73,42 @@ def describe(interactions: pl.DataFrame, items: pl.DataFrame, config: TrainConfi
             "There are no items: the items and interactions tables are both empty. At least one "
             "interaction is needed. Check what ingest and validation left of the data."
         )
+    return rows
+
+
+def describe(
+    interactions: pl.DataFrame,
+    items: pl.DataFrame,
+    config: TrainConfig,
+    *,
+    workdir: Path | None = None,
+) -> ItemCatalogue:
+    """Collect the items of both tables and encode their text.
+
+    Args:
+        interactions: Canonical interactions; with ``fold`` where the encoder is to be trained.
+        items: Canonical items; of rows with one id the first counts.
+        config: Encoder and cold settings.
+        workdir: Folder of the checkpoints of the encoder's training; none: ``fit.checkpoints``.
+
+    Raises:
+        DataError: There is no item at all.
+    """
+    rows = list_items(interactions, items)
     texts = item_texts(rows)
     text = np.zeros((len(rows), 0), dtype=np.float32)
-    weights_sha256 = None
+    encoder: Obtained | None = None
     if config.encoder.model is None:
         logger.info("Training without text: train.encoder.model is null")
     elif not any(texts):
         logger.info("Training without text: no item has a title, attributes or a description")
     else:
         # Heavy, and not needed for data without text.
-        from counterpoint.encoder import TextEncoder
+        from counterpoint import text_stage
 
-        encoder = TextEncoder(config.encoder)
-        text, weights_sha256 = encoder.encode(texts), encoder.weights_sha256
+        folder = workdir or Path(config.fit.checkpoints)
+        encoder = text_stage.obtain(rows, texts, interactions, config, workdir=folder)
+        text = encoder.encoder.encode(texts)
     tokens = [list(found or ()) for found in rows[columns.ATTRIBUTES].to_list()]
     vocabulary = attribute_vocabulary(tokens, max_tokens=config.cold.max_attributes)
     return ItemCatalogue(
@@ -84,5 +117,8 @@ def describe(interactions: pl.DataFrame, items: pl.DataFrame, config: TrainConfi
         text,
         vocabulary,
         item_features(text, tokens, vocabulary, config.cold),
-        weights_sha256,
+        encoder.encoder.config if encoder else None,
+        encoder.encoder.weights_sha256 if encoder else None,
+        bool(encoder and encoder.trained),
+        encoder.report if encoder else {},
     )

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from dataclasses import asdict, dataclass, field
+import shutil
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Settings:
         history_length: Newest events that are read.
         encoder: Settings of the text encoder; none: trained without text.
         encoder_sha256: Its weights.
+        encoder_trained: It was trained for this model, whose folder holds it.
         template: Version of the text templates.
         attributes: How raw user and item attributes become tokens (``dataset.json``).
     """
@@ -70,6 +72,7 @@ class Settings:
     history_length: int
     encoder: EncoderConfig | None = None
     encoder_sha256: str | None = None
+    encoder_trained: bool = False
     template: int = TEMPLATE_VERSION
     attributes: dict[str, Any] = field(default_factory=dict)
 
@@ -102,6 +105,8 @@ def write(stored: Stored, folder: Path) -> None:
     tensors = folder / f".{artifacts.MODEL_TENSORS}.{os.getpid()}"
     save_file(state, tensors)
     encoder = stored.settings.encoder
+    if encoder is not None and stored.settings.encoder_trained:
+        encoder = _own(encoder, folder)
     description = {
         "format": FORMAT,
         "settings": asdict(stored.settings)
@@ -120,6 +125,17 @@ def write(stored: Stored, folder: Path) -> None:
     model = folder / f".{artifacts.MODEL}.{os.getpid()}"
     tables.write_json(model, description)
     os.replace(model, folder / artifacts.MODEL)
+
+
+def _own(encoder: EncoderConfig, folder: Path) -> EncoderConfig:
+    """Copy a trained encoder into the folder; return settings that name it from there."""
+    source, target = Path(str(encoder.model)), folder / artifacts.TRAINED_ENCODER
+    if source.resolve() != target.resolve():
+        making = folder / f".{artifacts.TRAINED_ENCODER}.{os.getpid()}"
+        shutil.copytree(source, making)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(making, target)
+    return encoder.model_copy(update={"model": artifacts.TRAINED_ENCODER})
 
 
 def read(folder: Path) -> Stored:
@@ -168,6 +184,12 @@ def _read(folder: Path) -> Stored:
             "encoder": raw["encoder"] and EncoderConfig.model_validate(raw["encoder"]),
         }
     )
+    if settings.encoder is not None and settings.encoder_trained:
+        own = folder / artifacts.TRAINED_ENCODER
+        if not own.is_dir():
+            raise ValueError(f"its trained text encoder, the folder {own}, is missing")
+        encoder = settings.encoder.model_copy(update={"model": str(own)})
+        settings = replace(settings, encoder=encoder)
     module = _module(load_file(folder / artifacts.MODEL_TENSORS), settings)
     return Stored(module, items, settings, description["report"])
 

@@ -60,7 +60,7 @@ def fit(
     chosen_objectives.load(config)
     with trainer.limited_threads(config.fit.threads):
         started, cpu = time.monotonic(), time.process_time()
-        catalogue = describe(interactions, items, config)
+        catalogue = describe(interactions, items, config, workdir=workdir)
         profiles: dict[str, Sequence[str]] = {
             row[columns.USER]: list(row[columns.ATTRIBUTES] or ())
             for row in users.iter_rows(named=True)
@@ -116,6 +116,11 @@ def fit(
         module = fitting.assemble(final, catalogue, tower, choices, tokens, config)
         shutil.rmtree(checkpoints, ignore_errors=True)
         report["cpu_seconds"] = round(time.process_time() - cpu, 2)
+        if catalogue.encoder_report:
+            report["encoder"] = dict(catalogue.encoder_report)
+            curves = report["encoder"].pop("curves", None)
+            if curves:
+                report["curves"]["encoder"] = {"total": curves.pop("loss"), "terms": {}, **curves}
         report["final_cpu_seconds"] = round(report["cpu_seconds"] - report["choose_cpu_seconds"], 2)
         report["seconds"] = round(time.monotonic() - started, 2)
         report["peak_rss_mb"] = round(peak_rss_mb(), 1)
@@ -136,8 +141,9 @@ def fit(
                 item_vocabulary=tuple(catalogue.vocabulary),
                 attribute_weight=config.cold.attribute_weight,
                 history_length=config.fit.history_length,
-                encoder=config.encoder if catalogue.encoder_sha256 else None,
+                encoder=catalogue.encoder,
                 encoder_sha256=catalogue.encoder_sha256,
+                encoder_trained=catalogue.encoder_trained,
                 attributes=attributes or {},
             ),
             report,

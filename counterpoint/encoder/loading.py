@@ -76,6 +76,9 @@ def load_backbone(
             "tokenizer.json, or a model name on a reachable hub. Change train.encoder.model."
         ) from error
     _check_complete(told, config)
+    for name in told["missing_keys"]:
+        # Drawn at random otherwise, and the hash of the weights would change with every load.
+        backbone.get_parameter(name).data.zero_()
     _prepare(tokenizer, backbone, config)
     tower = TextTower(backbone, int(settings.hidden_size), pooling_of(backbone, config.pooling))
     return tower.eval(), tokenizer
