@@ -15,16 +15,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import torch
 
 from counterpoint import columns, splits, tables
-from counterpoint.cold import attribute_vocabulary
-from counterpoint.config.train import EncoderConfig, TrainConfig
-from counterpoint.encoder import TextEncoder, cold_probe, saved
+from counterpoint.cold import attribute_vocabulary, item_features
+from counterpoint.config.train import ColdConfig, TrainConfig
+from counterpoint.encoder import TextEncoder, cold_probe, saved, score_columns
+from counterpoint.encoder.cold_probe import ColdProbe
 from counterpoint.encoder.loading import load_backbone, weights_hash
+from counterpoint.encoder.regression import RegressionTask
+from counterpoint.encoder.score_columns import ScoreColumns
 from counterpoint.encoder.tokens import tokenise
 from counterpoint.encoder.trainable import choose
-from counterpoint.encoder.tuning import Task, Tuner
+from counterpoint.encoder.tuning import Tuner
+from counterpoint.encoder.tuning_objectives import Task
 from counterpoint.histories import from_events
 
 logger = logging.getLogger(__name__)
@@ -126,11 +132,41 @@ def _task(
     withheld = np.isin(row, row[withheld]) & (row >= 0)
     tokens = [list(found or ()) for found in rows[columns.ATTRIBUTES].to_list()]
     vocabulary = attribute_vocabulary(tokens, max_tokens=config.cold.max_attributes)
-    probe = cold_probe.build(liked, withheld, tokens, vocabulary, config.cold, seed=config.seed)
+    table = tokenise(distinct, tokenizer, max_tokens=config.encoder.max_tokens)
+    given = tokens, vocabulary, config.cold
+    probe: ColdProbe | None = None
+    found = score_columns.solve(liked, withheld)
+    if found is not None:
+        probe = cold_probe.build(found, liked, withheld, *given, seed=config.seed)
     if probe is None:
         withheld = np.zeros_like(withheld)
-    table = tokenise(distinct, tokenizer, max_tokens=config.encoder.max_tokens)
-    return Task(table, row, histories, withheld, probe)
+        found = score_columns.solve(liked, withheld)
+    regression = _regression(found, row, *given, seed=config.seed) if found else None
+    return Task(table, row, histories, withheld, probe, regression)
+
+
+def _regression(
+    columns: ScoreColumns,
+    row: npt.NDArray[np.int64],
+    tokens: list[list[str]],
+    vocabulary: list[str],
+    config: ColdConfig,
+    *,
+    seed: int,
+) -> RegressionTask | None:
+    told = row[columns.items] >= 0
+    items = columns.items[told]
+    if len(items) < 4:
+        return None
+    scores = columns.of(columns.active(seed=seed))[:, told]
+    none = np.zeros((len(items), 0), dtype=np.float32)
+    attributes = item_features(none, [tokens[item] for item in items], vocabulary, config)
+    return RegressionTask(
+        row[items],
+        torch.from_numpy(np.ascontiguousarray(scores.T)),
+        torch.from_numpy(attributes),
+        config.ridge,
+    )
 
 
 def _key(
@@ -179,8 +215,3 @@ def _keep(folder: Path, report: dict[str, Any], tower: Any, tokenizer: Any) -> N
     )
     for old in kept[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def model_of(config: EncoderConfig, folder: Path) -> EncoderConfig:
-    """Return the settings of the trained encoder that lies in a folder."""
-    return config.model_copy(update={"model": str(folder)})

@@ -105,8 +105,12 @@ class TuneConfig(Section):
     weights: WeightsConfig = WeightsConfig()
     pairs: PairsConfig = PairsConfig()
 
-    supervised: float = Field(default=1.0, ge=0)
-    """Weight of the loss on pairs of items."""
+    regression: float = Field(default=1.0, ge=0)
+    """Weight of the loss that has the vectors of some items predict what a linear model says of
+    others: what new items are ranked by (encoder/regression.py)."""
+
+    supervised: float = Field(default=0.0, ge=0)
+    """Weight of the contrastive loss on pairs of items."""
 
     unsupervised: float = Field(default=0.0, ge=0)
     """Weight of SimCSE's loss on two dropout views of the same text (Gao et al. 2021)."""
@@ -123,13 +127,13 @@ class TuneConfig(Section):
 
     adversarial: AdversarialConfig = AdversarialConfig()
 
-    batch_size: int = Field(default=256, ge=2)
-    """Pairs of a step."""
+    batch_size: int = Field(default=256, ge=4)
+    """Pairs of a step, or items for the regression and the dropout views."""
 
     max_steps: int = Field(default=100, ge=1)
     """Most optimiser steps."""
 
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=2e-4, gt=0)
     """Peak; rises over ``warmup`` of the steps, then falls linearly."""
 
     warmup: float = Field(default=0.1, ge=0, lt=1)
@@ -158,10 +162,19 @@ class TuneConfig(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """``auto``: bfloat16 autocast on GPUs, float32 on CPUs."""
+    """``auto``: bfloat16 autocast on GPUs and on CPUs that compute in it, else float32."""
 
     checkpoint_steps: int = Field(default=20, ge=1)
     """Steps between two checkpoints."""
+
+    @model_validator(mode="after")
+    def _check_objectives(self) -> "TuneConfig":
+        if not self.regression + self.supervised + self.unsupervised > 0:
+            raise ValueError(
+                "regression, supervised and unsupervised are all 0: nothing would be learned. Give "
+                "at least one of them a weight"
+            )
+        return self
 
 
 class EncoderConfig(Section):

@@ -1,8 +1,8 @@
 """How well text vectors order items nobody has met: the quantity that training them is for.
 
-Some items are withheld. A linear model (EASE, Steck 2019) of the other items scores these for each
-user; its scores are regressed on the items' features and read off at the withheld ones, as the
-recommender does with new items (cold.py). Only the vectors differ between two looks.
+Some items are withheld. A linear model of the other items scores these for each user
+(score_columns.py); its scores are regressed on the items' features and read off at the withheld
+ones, as the recommender does with new items (cold.py). Only the vectors differ between two looks.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,13 @@ import scipy.sparse as sp
 
 from counterpoint.cold import item_features, ridge_map
 from counterpoint.config.train import ColdConfig
+from counterpoint.encoder import score_columns
+from counterpoint.encoder.score_columns import ScoreColumns
 from counterpoint.metrics import ndcg
 from counterpoint.metrics._ranking import Ranking
 from counterpoint.topk import tie_priority, top_k
 
 K = 10
-L2 = 200.0
-MOST_ITEMS = 3000
-MOST_USERS = 2000
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,7 @@ def withhold(
 
 
 def build(
+    columns: ScoreColumns,
     liked: sp.csr_matrix,
     withheld: npt.NDArray[np.bool_],
     attributes: list[list[str]],
@@ -101,37 +101,27 @@ def build(
     *,
     seed: int,
 ) -> ColdProbe | None:
-    """Solve the linear model; none where there is too little to look at.
+    """Gather what a look needs; none where there is too little to look at.
 
     Args:
+        columns: Of the items that are not withheld.
         liked: (U, N) positives.
-        withheld: (N,) items to rank; they tell the model nothing.
+        withheld: (N,) items to rank.
         attributes: N lists of tokens.
         vocabulary: Tokens that count.
         config: Of the regression.
         seed: Of the users that are looked at, where there are many.
     """
-    popularity = np.asarray(liked.sum(0)).ravel()
-    order = np.argsort(-np.where(withheld, 0, popularity), kind="stable")[:MOST_ITEMS]
-    known = np.sort(order[(popularity[order] > 0) & ~withheld[order]])
     ranked = np.flatnonzero(withheld)
     targets = liked[:, ranked].tocsr()
-    history = liked[:, known].tocsr()
-    users = np.flatnonzero((np.diff(targets.indptr) > 0) & (np.diff(history.indptr) > 0))
-    if len(users) < K or len(ranked) < 2 or len(known) < 2:
+    users = np.flatnonzero((np.diff(targets.indptr) > 0) & (np.diff(columns.liked.indptr) > 0))
+    if len(users) < K or len(ranked) < 2:
         return None
-    users = np.sort(np.random.default_rng(seed).permutation(users)[:MOST_USERS])
-    counts = (history.T @ history).toarray().astype(np.float64)
-    inverse = np.linalg.inv(counts + L2 * np.eye(len(known)))
-    weights = -inverse / np.diag(inverse)
-    np.fill_diagonal(weights, 0.0)
-    scores = history[users] @ weights
-    spread = scores.std(1, keepdims=True)
-    evidence = (scores - scores.mean(1, keepdims=True)) / np.maximum(spread, 1e-9)
+    users = score_columns.some(users, seed=seed)
     return ColdProbe(
-        known,
+        columns.items,
         ranked,
-        evidence.astype(np.float32),
+        columns.of(users),
         (targets[users] > 0).tocsr(),
         attributes,
         vocabulary,

@@ -5,6 +5,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,39 +15,19 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from counterpoint import checkpoints
 from counterpoint.config.encoder import TuneConfig
-from counterpoint.encoder import contrast, perturbation, ranks
-from counterpoint.encoder.cold_probe import ColdProbe
-from counterpoint.encoder.hard_negatives import NONE, HardNegatives
-from counterpoint.encoder.item_pairs import Pairs, PairSampler
+from counterpoint.encoder import perturbation, ranks
 from counterpoint.encoder.reader import Reader
-from counterpoint.encoder.tokens import TokenTable
 from counterpoint.encoder.trainable import Trainable
+from counterpoint.encoder.tuning_objectives import Objectives, Task
 from counterpoint.errors import DataError
-from counterpoint.histories import Histories
 from counterpoint.progress import track
 from counterpoint.significance import ERRORS
 from counterpoint.trainer import resolve_device
 
+MOST_RANKS = 4096
+"""Processes that draw dropout of their own."""
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What an encoder is trained on. R is the number of different texts.
-
-    Attributes:
-        table: (R,) tokenised texts.
-        row: (N,) row of each item's text; -1: it has none.
-        histories: Of the users, over the N items.
-        withheld: (N,) items that take no part and are ranked as new ones.
-        probe: Ranks them; none: there is too little to look at.
-    """
-
-    table: TokenTable
-    row: npt.NDArray[np.int64]
-    histories: Histories
-    withheld: npt.NDArray[np.bool_]
-    probe: ColdProbe | None
 
 
 @dataclass
@@ -120,27 +101,9 @@ class Tuner:
         self._seed = seed
         self._device = resolve_device(config.device)
         self._ranks = ranks.current()
-        rows = task.histories
-        allowed = (task.row >= 0) & ~task.withheld
-        inside = allowed[rows.items]
-        kept = np.concatenate([[0], np.cumsum(inside)])
-        learned = Histories(
-            rows.user_ids,
-            kept[rows.indptr],
-            task.row[rows.items[inside]],
-            rows.positive[inside],
-            rows.timestamps[inside],
-        )
-        texts = np.zeros(len(task.table), dtype=np.bool_)
-        texts[task.row[allowed]] = True
-        self.sampler = PairSampler(learned, texts, config.pairs)
-        self._log_inclusion = log_inclusion(self.sampler.probability(), config.batch_size)
-        self._hard = HardNegatives(
-            learned.matrix(len(task.table), positive_only=True), texts, config.hard_negatives
-        )
-        bf16 = config.precision == "bfloat16" or (
-            config.precision == "auto" and self._device.type == "cuda"
-        )
+        self._objectives = Objectives(task, config, self._device)
+        fast = fast_bfloat16(self._device)
+        bf16 = config.precision == "bfloat16" or (config.precision == "auto" and fast)
         self._reader = Reader(
             trainable,
             task.table,
@@ -161,8 +124,9 @@ class Tuner:
         """
         config = self._config
         started, cpu = time.monotonic(), time.process_time()
-        if not len(self.sampler):
-            return Tuned(False, "no user liked two items with a text", {"steps": 0}, Curves())
+        lacking = self._objectives.lacking()
+        if lacking:
+            return Tuned(False, lacking, {"steps": 0}, Curves())
         tower = self._trainable.tower.to(self._device)
         weights = list(self._trainable.parameters().values())
         optimizer = torch.optim.AdamW(
@@ -180,7 +144,7 @@ class Tuner:
                 if self._tired(curves):
                     break
                 if config.hard_negatives.count and step % config.hard_negatives.refresh_steps == 0:
-                    self._hard.mine(self._reader.all())
+                    self._objectives.hard.mine(self._reader.all())
                 optimizer.zero_grad()
                 loss, texts = self.gradients(step)
                 self._ranks.sum_gradients(weights)
@@ -210,71 +174,32 @@ class Tuner:
         """Add the gradients of a step; return its loss and how many texts were encoded."""
         config = self._config
         random = np.random.default_rng([self._seed, step])
-        pairs = self.sampler.draw(config.batch_size, random)
-        hard = self._hard.draw(pairs, random)
-        rows, places = np.unique(
-            np.concatenate([pairs.anchor, pairs.positive]), return_inverse=True
-        )
-        extra = np.setdiff1d(hard[hard != NONE], rows)
-        rows = np.concatenate([rows, extra])
-        together = self._positives(pairs, places, rows)
-        correction = self._log_inclusion[torch.from_numpy(rows)] if config.logq else None
-        if correction is not None:
-            # A mined item is in the step because it was mined, not because it is popular.
-            correction[len(rows) - len(extra) :] = 0.0
-            correction = correction.to(self._device)
+        total, texts = 0.0, 0
+        for number, objective in enumerate(self._objectives.active):
 
-        def supervised(vectors: Tensor) -> Tensor:
-            return config.supervised * contrast.info_nce(
-                vectors,
-                together,
-                temperature=config.temperature,
-                log_inclusion=correction,
-                widths=config.matryoshka,
-            )
+            def seed(number: int = number) -> None:
+                place = (self._seed * 1_000_003 + step) * 4 + number
+                torch.manual_seed(place * MOST_RANKS + self._ranks.rank)
 
-        def seed() -> None:
-            torch.manual_seed((self._seed * 1_000_003 + step) * 64 + self._ranks.rank)
-
-        seed()
-        total = 0.0
-        if config.supervised:
+            seed()
+            rows, loss_of = objective(random)
+            texts += len(rows)
             if config.adversarial.method == "off":
-                total += float(self._reader.backward(rows, supervised))
-            else:
-                weights = list(self._trainable.parameters().values())
-                plain, worst = perturbation.backward(
+                total += float(self._reader.backward(rows, loss_of))
+                continue
+            total += sum(
+                float(part)
+                for part in perturbation.backward(
                     self._reader,
                     rows,
-                    supervised,
+                    loss_of,
                     config.adversarial,
-                    weights,
+                    list(self._trainable.parameters().values()),
                     chunks=self._reader.chunks(rows),
                     seed=seed,
                 )
-                total += float(plain) + float(worst)
-        if config.unsupervised:
-            total += float(self._reader.backward(np.tile(rows, 2), self._views))
-        return total, len(rows)
-
-    def _views(self, vectors: Tensor) -> Tensor:
-        first, second = vectors.chunk(2)
-        loss = contrast.two_views(first, second, temperature=self._config.temperature)
-        return self._config.unsupervised * loss
-
-    def _positives(
-        self, pairs: Pairs, places: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-    ) -> contrast.Positives:
-        count = len(pairs)
-        local = np.full(len(self._task.table), NONE, dtype=np.int64)
-        local[rows] = np.arange(len(rows))
-        blocked = np.zeros((count, len(rows)), dtype=np.bool_)
-        for pair, user in enumerate(pairs.user):
-            known = local[self.sampler.positives(int(user))]
-            blocked[pair, known[known != NONE]] = True
-        anchor, positive = (torch.from_numpy(p).to(self._device) for p in np.split(places, 2))
-        barred = torch.from_numpy(blocked).to(self._device)
-        return contrast.Positives(anchor, positive, barred)
+            )
+        return total, texts
 
     def _look(self, done: int, curves: Curves, state: _State) -> None:
         curves.look_step.append(done)
@@ -357,8 +282,9 @@ def slope(step: int, config: TuneConfig) -> float:
     return min((step + 1) / rise, (config.max_steps - step) / max(1.0, config.max_steps - rise + 1))
 
 
-def log_inclusion(probability: npt.NDArray[np.float64], batch_size: int) -> Tensor:
-    """Return log of the probability that an item is among the 2 x batch_size draws of a step."""
-    share = np.clip(probability, 1e-12, 1 - 1e-12)
-    inside = -np.expm1(2 * batch_size * np.log1p(-share))
-    return torch.from_numpy(np.log(inside).astype(np.float32))
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices itself; elsewhere it is slower than float."""
+    if device.type != "cpu":
+        return True
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
