@@ -122,6 +122,9 @@ class TuneConfig(Section):
     """Correct for popular items being drawn more often (Bengio and Senecal 2008)."""
 
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
+    token_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the tokens of a text that are hidden in training, the first and last never."""
+
     matryoshka: tuple[int, ...] = ()
     """Widths whose first numbers must suffice on their own (Kusupati et al. 2022)."""
 
@@ -130,10 +133,10 @@ class TuneConfig(Section):
     batch_size: int = Field(default=256, ge=4)
     """Pairs of a step, or items for the regression and the dropout views."""
 
-    max_steps: int = Field(default=100, ge=1)
+    max_steps: int = Field(default=60, ge=1)
     """Most optimiser steps."""
 
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
     """Peak; rises over ``warmup`` of the steps, then falls linearly."""
 
     warmup: float = Field(default=0.1, ge=0, lt=1)
@@ -144,7 +147,7 @@ class TuneConfig(Section):
     withheld: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the items that are kept out and ranked as new ones to see whether training pays."""
 
-    evaluate_steps: int = Field(default=20, ge=1)
+    evaluate_steps: int = Field(default=10, ge=1)
     """Steps between two looks at the withheld items."""
 
     patience: int = Field(default=3, ge=1)

@@ -1,5 +1,6 @@
 """Language-model backbone with pooling: token ids in, unit vectors out."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -42,7 +43,9 @@ def pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
     if pooling == "cls":
         vector = hidden[:, 0]
     elif pooling == "last_token":
-        last = (attention_mask.sum(1) - 1).clamp(min=0)
+        # The last attended place; in training some before it may be masked (token dropout).
+        places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+        last = (attention_mask * places).amax(1)
         index = last.view(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
         vector = hidden.gather(1, index).squeeze(1)
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+import transformers
 from tokenizers import Tokenizer, normalizers
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
@@ -18,6 +19,9 @@ from counterpoint import assets
 from counterpoint.config.encoder import EncoderConfig, Pooling
 from counterpoint.encoder.backbone import TextTower
 from counterpoint.errors import ConfigError, SetupError
+
+# A bar for the tensors of each file; how training goes is shown by progress.py.
+transformers.logging.disable_progress_bar()
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +57,17 @@ def load_backbone(
         raise ConfigError(["train.encoder.model is null: there is no encoder to load."])
     source = resolve(config.model, Path(config.cache))
     _check_hash(source, config)
+    local = Path(source).is_dir()
     options: dict[str, Any] = {
-        "local_files_only": Path(source).is_dir(),
+        "local_files_only": local,
         "trust_remote_code": False,
     }
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        files = {"tokenizer.json", *tokenizer.vocab_files_names.values()}
+        if local and not any((Path(source) / name).is_file() for name in files):
+            # Transformers would go on with a vocabulary of nothing.
+            raise OSError(f"{source} has no tokenizer: none of {', '.join(sorted(files))}")
         settings = AutoConfig.from_pretrained(source, **options)
         backbone, told = AutoModel.from_pretrained(
             source,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.config.encoder import TuneConfig
-from counterpoint.encoder import blocks, hidden_states
+from counterpoint.encoder import hidden_states
 from counterpoint.encoder.hidden_states import Fed, HiddenStates
 from counterpoint.encoder.ranks import ALONE, Ranks
 from counterpoint.encoder.tokens import Rows, TokenTable
@@ -148,6 +148,8 @@ class Reader:
         if self._fed is not None and self._states is not None:
             states = self._states.batch(rows)
             self._fed.states = states if self.noise is None else self.noise(states)
+        if self._config.token_dropout and self.tower.training:
+            mask = _thinned(mask, self._config.token_dropout)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             found: Tensor = self.tower(ids.to(self._device), mask.to(self._device))
         return found
@@ -184,9 +186,12 @@ class Reader:
         return values * learning * 4 / 1e6
 
 
-def trained_blocks(trainable: Trainable) -> int:
-    """Return how many blocks learn."""
-    return len(blocks.find(trainable.tower.backbone)) - trainable.frozen_blocks
+def _thinned(mask: Tensor, share: float) -> Tensor:
+    """Return an attention mask without a random share of its tokens, the first and last kept."""
+    keep = torch.rand(mask.shape) >= share
+    keep[:, 0] = True
+    keep[torch.arange(len(mask)), mask.sum(1) - 1] = True
+    return mask * keep
 
 
 def _in_order(parts: Sequence[Tensor], chunks: Sequence[Rows]) -> Tensor:
