@@ -91,7 +91,7 @@ def obtain(
                 *(len(distinct), "" if len(distinct) == 1 else "s"),
             )
             return Obtained(TextEncoder(plain), False, {"why": "fewer than 2 different texts"})
-        task = _task(rows, texts, distinct, events, tokenizer, config)
+        task = task_of(rows, texts, distinct, events, tokenizer, config)
         trainable = choose(tower, config.encoder.tune.weights)
         found = Tuner(trainable, task, config.encoder.tune, seed=config.seed).fit(workdir / key)
         report = {"pays": found.pays, "why": found.why, **found.figures}
@@ -109,7 +109,7 @@ def obtain(
     return Obtained(TextEncoder(trained), True, report)
 
 
-def _task(
+def task_of(
     rows: pl.DataFrame,
     texts: Sequence[str],
     distinct: Sequence[str],
@@ -117,6 +117,16 @@ def _task(
     tokenizer: Any,
     config: TrainConfig,
 ) -> Task:
+    """Return what an encoder is trained on.
+
+    Args:
+        rows: (N,) canonical items in index order.
+        texts: N texts.
+        distinct: The different ones, without the empty one.
+        events: Ordered interactions that may be learned from.
+        tokenizer: Of the encoder.
+        config: With ``encoder.tune``.
+    """
     assert config.encoder.tune is not None
     place = {text: row for row, text in enumerate(distinct)}
     row = np.array([place.get(text, -1) for text in texts], dtype=np.int64)

@@ -101,10 +101,10 @@ class Tuner:
         self._seed = seed
         self._device = resolve_device(config.device)
         self._ranks = ranks.current()
-        self._objectives = Objectives(task, config, self._device)
+        self.objectives = Objectives(task, config, self._device)
         fast = fast_bfloat16(self._device)
         bf16 = config.precision == "bfloat16" or (config.precision == "auto" and fast)
-        self._reader = Reader(
+        self.reader = Reader(
             trainable,
             task.table,
             config,
@@ -124,7 +124,7 @@ class Tuner:
         """
         config = self._config
         started, cpu = time.monotonic(), time.process_time()
-        lacking = self._objectives.lacking()
+        lacking = self.objectives.lacking()
         if lacking:
             return Tuned(False, lacking, {"steps": 0}, Curves())
         tower = self._trainable.tower.to(self._device)
@@ -136,7 +136,7 @@ class Tuner:
         probe = self._task.probe
         state, curves = _State(self._trainable, probe.evidence.shape[0] if probe else 0), Curves()
         first = checkpoints.resume(checkpoint, state, optimizer, schedule, curves)
-        with torch.random.fork_rng(), self._reader.open():
+        with torch.random.fork_rng(), self.reader.open():
             tower.train()
             if not curves.look_step:
                 self._look(0, curves, state)
@@ -144,7 +144,7 @@ class Tuner:
                 if self._tired(curves):
                     break
                 if config.hard_negatives.count and step % config.hard_negatives.refresh_steps == 0:
-                    self._objectives.hard.mine(self._reader.all())
+                    self.objectives.hard.mine(self.reader.all())
                 optimizer.zero_grad()
                 loss, texts = self.gradients(step)
                 self._ranks.sum_gradients(weights)
@@ -175,7 +175,7 @@ class Tuner:
         config = self._config
         random = np.random.default_rng([self._seed, step])
         total, texts = 0.0, 0
-        for number, objective in enumerate(self._objectives.active):
+        for number, objective in enumerate(self.objectives.active):
 
             def seed(number: int = number) -> None:
                 place = (self._seed * 1_000_003 + step) * 4 + number
@@ -185,17 +185,17 @@ class Tuner:
             rows, loss_of = objective(random)
             texts += len(rows)
             if config.adversarial.method == "off":
-                total += float(self._reader.backward(rows, loss_of))
+                total += float(self.reader.backward(rows, loss_of))
                 continue
             total += sum(
                 float(part)
                 for part in perturbation.backward(
-                    self._reader,
+                    self.reader,
                     rows,
                     loss_of,
                     config.adversarial,
                     list(self._trainable.parameters().values()),
-                    chunks=self._reader.chunks(rows),
+                    chunks=self.reader.chunks(rows),
                     seed=seed,
                 )
             )
@@ -207,7 +207,7 @@ class Tuner:
             curves.look_ndcg.append(float("nan"))
             state.keep()
             return
-        found = self._measure()
+        found = self.measure()
         value = float(found.mean())
         if not done:
             state.before.copy_(torch.from_numpy(found))
@@ -215,9 +215,10 @@ class Tuner:
             state.keep()
         curves.look_ndcg.append(value)
 
-    def _measure(self) -> npt.NDArray[np.float64]:
+    def measure(self) -> npt.NDArray[np.float64]:
+        """Return (V,) NDCG@10 of the withheld items with the present weights."""
         assert self._task.probe is not None
-        vectors = self._reader.all().numpy()
+        vectors = self.reader.all().numpy()
         text = np.zeros((len(self._task.row), vectors.shape[1]), dtype=np.float32)
         described = self._task.row >= 0
         text[described] = vectors[self._task.row[described]]
@@ -254,7 +255,7 @@ class Tuner:
         if self._task.probe is None:
             return Tuned(True, "too few withheld items to judge by", figures, curves)
         best = int(np.argmax(curves.look_ndcg))
-        after = self._measure()
+        after = self.measure()
         gap = after - before
         error = float(gap.std(ddof=1) / np.sqrt(len(gap)))
         figures |= {

@@ -1,0 +1,1 @@
+"""What training the text encoder gains and costs."""

@@ -1,0 +1,87 @@
+"""New items ranked by the recommender, with the encoder as it is and trained."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from counterpoint import trial_comparison
+from counterpoint.config import Config, SplitConfig
+from counterpoint.isolation import isolated
+from counterpoint.trial_data import TrialData
+from counterpoint.trial_store import TrialStore, key
+from counterpoint.trials import Trial, model_trial
+
+ITEM_SPLITS = (0, 1, 2)
+FROZEN, TRAINED = "frozen", "trained"
+
+
+def measure(
+    settings: Config,
+    folder: Path,
+    digest: str,
+    store: TrialStore,
+    *,
+    seeds: Sequence[int],
+    splits: Sequence[int] = ITEM_SPLITS,
+) -> dict[str, Any]:
+    """Train and judge both on each draw of withheld items.
+
+    Args:
+        settings: With ``train.encoder.tune``.
+        folder: Canonical tables.
+        digest: Of their content.
+        store: Where finished trials are kept.
+        seeds: Of training.
+        splits: Draws of the withheld items.
+
+    Returns:
+        JSON-ready: ``splits`` (NDCG@10 of each arm and split), ``means``, ``difference`` (paired
+        over the users, all splits pooled), ``cpu_seconds``, ``choices`` (why it was used or not).
+    """
+    arms = {FROZEN: _arm(settings, tuned=False), TRAINED: _arm(settings, tuned=True)}
+    trials: dict[str, list[list[Trial]]] = {name: [] for name in arms}
+    for item_seed in splits:
+        split = SplitConfig.model_validate({"protocol": "cold_items", "item_seed": item_seed})
+        data = TrialData(folder, split)
+        for name, config in arms.items():
+            found = []
+            for seed in seeds:
+                train = config.train.model_copy(update={"seed": seed})
+                seeded = config.model_copy(update={"train": train})
+                place = key(f"encoder {name}", data, digest, seeded)
+                run = partial(isolated, model_trial, name, data, seeded)
+                found.append(store.obtain(place, run))
+                print(f"split {item_seed} seed {seed} {name}: {found[-1].values['ndcg']:.4f}")
+            trials[name].append(found)
+    pooled = {name: trial_comparison.pooled(parts) for name, parts in trials.items()}
+    (difference,) = trial_comparison.paired([(pooled[TRAINED], pooled[FROZEN])], settings.evaluate)
+    by_split = {
+        name: [_mean([t.values["ndcg"] for t in part]) for part in parts]
+        for name, parts in trials.items()
+    }
+    return {
+        "splits": by_split,
+        "means": {name: _mean(values) for name, values in by_split.items()},
+        "difference": difference,
+        "cpu_seconds": {
+            name: _mean([t.cpu_seconds for part in parts for t in part])
+            for name, parts in trials.items()
+        },
+        "peak_mb": {
+            name: max(t.peak_mb for part in parts for t in part) for name, parts in trials.items()
+        },
+        "why": [t.report.get("encoder", {}).get("why") for p in trials[TRAINED] for t in p],
+    }
+
+
+def _arm(settings: Config, *, tuned: bool) -> Config:
+    encoder = settings.train.encoder
+    if not tuned:
+        encoder = encoder.model_copy(update={"tune": None})
+    train = settings.train.model_copy(update={"encoder": encoder})
+    return settings.model_copy(update={"train": train})
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
