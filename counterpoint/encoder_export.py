@@ -1,6 +1,7 @@
 """The item encoder as an ONNX graph beside its tokenizer, checked against torch."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,7 +30,8 @@ def load(settings: Settings) -> TextEncoder:
         DataError: The weights are other ones.
     """
     assert settings.encoder is not None
-    encoder = TextEncoder(settings.encoder)
+    # What is served computes in float32, whatever the catalogue was encoded in.
+    encoder = TextEncoder(settings.encoder.model_copy(update={"precision": "float32"}))
     if encoder.weights_sha256 != settings.encoder_sha256:
         raise DataError(
             f"The encoder {settings.encoder.model!r} has other weights "
@@ -79,4 +81,11 @@ def write_graph(tower: TextTower, path: Path, *, opset: int) -> None:
         "attention_mask": torch.ones(2, 4, dtype=torch.int64),
     }
     free = {name: {0: "B", 1: "T"} for name in example} | {"vector": {0: "B"}}
-    export_module(tower, example, ["vector"], free, path, opset=opset)
+    backbone: Any = tower.backbone
+    before = backbone.config._attn_implementation
+    # Only the plain attention is traced with free batch and sequence sizes.
+    backbone.set_attn_implementation("eager")
+    try:
+        export_module(tower, example, ["vector"], free, path, opset=opset)
+    finally:
+        backbone.set_attn_implementation(before)

@@ -78,7 +78,7 @@ def obtain(
     plain = config.encoder.model_copy(update={"tune": None})
     if config.encoder.tune is None:
         return Obtained(TextEncoder(plain), False, {})
-    tower, tokenizer = load_backbone(config.encoder, attention="sdpa")
+    tower, tokenizer = load_backbone(config.encoder)
     events = splits.fit_events(interactions, "choose")
     key = _key(weights_hash(tower), texts, rows, events, config)
     folder = Path(config.encoder.cache) / "trained" / key

@@ -25,7 +25,7 @@ def load(settings: Config, folder: Path) -> tuple[Trainable, Task, list[str]]:
     rows = list_items(known.interactions, known.items)
     texts = item_texts(rows)
     distinct = sorted({text for text in texts if text})
-    tower, tokenizer = load_backbone(settings.train.encoder, attention="sdpa")
+    tower, tokenizer = load_backbone(settings.train.encoder)
     events = splits.fit_events(known.interactions, "choose")
     task = text_stage.task_of(rows, texts, distinct, events, tokenizer, settings.train)
     return choose(tower, settings.train.encoder.tune.weights), task, distinct

@@ -40,13 +40,13 @@ def resolve(model: str, cache: Path) -> str:
 
 
 def load_backbone(
-    config: EncoderConfig, *, attention: str = "eager"
+    config: EncoderConfig, *, attention: str = "sdpa"
 ) -> tuple[TextTower, PreTrainedTokenizerBase]:
     """Load weights and tokenizer.
 
     Args:
         config: Names them.
-        attention: ``eager`` exports to ONNX with free batch and sequence sizes; ``sdpa`` is faster.
+        attention: How transformers computes it: ``sdpa`` is fast, ``eager`` plain.
 
     Raises:
         ConfigError: No model is named.

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from counterpoint.config.encoder import EncoderConfig
 from counterpoint.encoder.backbone import TextTower
 from counterpoint.encoder.loading import load_backbone, weights_hash
+from counterpoint.encoder.tokens import tokenise
 from counterpoint.progress import track
 
 logger = logging.getLogger(__name__)
@@ -82,26 +83,24 @@ class TextEncoder:
         return out
 
     def _compute(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        # Batches of similar length waste little on padding.
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        size = self.config.batch_size
-        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        config = self.config
+        table = tokenise(texts, self.tokenizer, max_tokens=config.max_tokens)
+        # Batches of equal length waste little on padding.
+        everything = np.arange(len(texts), dtype=np.int64)
+        chunks = table.chunks(everything, config.batch_size * config.max_tokens)
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
-        with torch.inference_mode():
-            for batch in track(batches, "Encode item texts"):
-                tokens = self.tokenizer(
-                    [texts[index] for index in batch],
-                    padding=True,
-                    truncation=True,
-                    max_length=self.config.max_tokens,
-                    return_tensors="pt",
-                ).to(self.device)
-                out[batch] = self.module(tokens["input_ids"], tokens["attention_mask"]).cpu()
+        device = torch.device(self.device)
+        fast = config.precision == "bfloat16"
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
+            for rows in track(chunks, "Encode item texts"):
+                ids, mask = (part.to(device) for part in table.batch(rows))
+                out[rows] = self.module(ids, mask).float().cpu().numpy()
         return out
 
     @property
     def _path(self) -> Path:
-        read = f"{self.config.max_tokens}-{self.module.pooling}-{self.config.prompt}"
+        config = self.config
+        read = f"{config.max_tokens}-{self.module.pooling}-{config.prompt}-{config.precision}"
         key = f"{self.weights_sha256[:16]}-{_digest(read)[:8]}"
         return self.cache / "vectors" / f"{key}.safetensors"
 

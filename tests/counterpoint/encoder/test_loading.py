@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from counterpoint import assets
+from counterpoint import assets, encoder_export, onnx_parity
 from counterpoint.config.encoder import EncoderConfig
 from counterpoint.encoder import TextEncoder, saved
 from counterpoint.encoder.backbone import pool
@@ -161,3 +161,26 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_more_tokens_than_the_backbone_reads_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"max_tokens = 500.*at most 128"):
         load_backbone(config(tiny.save(tmp_path), max_tokens=500))
+
+
+def test_bfloat16_vectors_are_near_and_cached_apart(tmp_path: Path) -> None:
+    folder = tiny.save(tmp_path)
+    exact = TextEncoder(config(folder)).encode(TEXTS)
+    fast = TextEncoder(config(folder, precision="bfloat16")).encode(TEXTS)
+    assert fast.dtype == np.float32
+    assert 0 < np.abs(exact - fast).max() < 0.03
+    np.testing.assert_array_equal(TextEncoder(config(folder)).encode(TEXTS), exact)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_the_graph_of_any_backbone_answers_as_torch_does(tmp_path: Path, kind: str) -> None:
+    encoder = TextEncoder(config(tiny.save(tmp_path, kind)))
+    before = encoder.module.backbone.config._attn_implementation
+    encoder_export.write_graph(encoder.module, tmp_path / "graph.onnx", opset=17)
+    assert encoder.module.backbone.config._attn_implementation == before
+    session = onnx_parity.session(tmp_path / "graph.onnx")
+    for texts in (TEXTS[:1], TEXTS):
+        tokens = encoder.tokenizer(texts, padding=True, return_tensors="np")
+        feed = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        (vectors,) = session.run(["vector"], feed)
+        np.testing.assert_allclose(vectors, encoder.encode(texts, keep=False), atol=1e-4)

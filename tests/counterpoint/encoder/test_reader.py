@@ -27,7 +27,7 @@ ROWS = np.array([4, 0, 2, 5])
 
 def opened(folder: Path, weights: WeightsConfig, **changes) -> tuple[Trainable, Reader]:
     settings = EncoderConfig(model=str(folder), cache=str(folder))
-    tower, tokenizer = load_backbone(settings, attention="sdpa")
+    tower, tokenizer = load_backbone(settings)
     table: TokenTable = tokenise(TEXTS, tokenizer, max_tokens=16)
     trainable = choose(tower, weights)
     config = TuneConfig(weights=weights, **changes)
