@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from counterpoint import splits, text_stage
+from counterpoint import splits
 from counterpoint.config import Config, SplitConfig
+from counterpoint.encoder.job import task_of
 from counterpoint.encoder.loading import load_backbone
 from counterpoint.encoder.trainable import Trainable, choose
 from counterpoint.encoder.tuning import Tuner
@@ -27,7 +28,7 @@ def load(settings: Config, folder: Path) -> tuple[Trainable, Task, list[str]]:
     distinct = sorted({text for text in texts if text})
     tower, tokenizer = load_backbone(settings.train.encoder)
     events = splits.fit_events(known.interactions, "choose")
-    task = text_stage.task_of(rows, texts, distinct, events, tokenizer, settings.train)
+    task = task_of(rows, texts, distinct, events, tokenizer, settings.train)
     return choose(tower, settings.train.encoder.tune.weights), task, distinct
 
 

@@ -163,6 +163,9 @@ class TuneConfig(Section):
     hidden_mb: int = Field(default=1024, ge=0)
     """Most memory for hidden states below the trained blocks; beyond it they are computed again."""
 
+    processes: int = Field(default=1, ge=0)
+    """Processes of this machine that share each step (torchrun); 0: one for each GPU."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto``: bfloat16 autocast on GPUs and on CPUs that compute in it, else float32."""

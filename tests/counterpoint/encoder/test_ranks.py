@@ -1,0 +1,109 @@
+"""Several processes do together what one does alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from counterpoint.config.encoder import EncoderConfig, TuneConfig, WeightsConfig
+from counterpoint.encoder import contrast, ranks
+from counterpoint.encoder.loading import load_backbone
+from counterpoint.encoder.ranks import Ranks
+from counterpoint.encoder.reader import Reader
+from counterpoint.encoder.tokens import tokenise
+from counterpoint.encoder.trainable import choose
+from counterpoint.errors import SetupError
+from tests.counterpoint.encoder import shelves, test_tuning, tiny
+
+TEXTS = ["space war", "a farm story of the cow", "love", "crime city police", "star ship", "heart"]
+PAIRS = contrast.Positives(
+    torch.tensor([0, 1, 4]),
+    torch.tensor([4, 3, 2]),
+    torch.zeros(3, 6, dtype=torch.bool).index_put(
+        (torch.arange(3), torch.tensor([5, 1, 0])), torch.tensor(True)
+    ),
+)
+
+
+def gradients(folder: Path, target: Path) -> None:
+    """Write the loss and the gradients of one step as safetensors."""
+    tower, tokenizer = load_backbone(EncoderConfig(model=str(folder), cache=str(folder)))
+    trainable = choose(tower, WeightsConfig(method="full"))
+    group = ranks.current()
+    reader = Reader(
+        trainable,
+        tokenise(TEXTS, tokenizer, max_tokens=16),
+        TuneConfig(chunk_tokens=64),
+        device=torch.device("cpu"),
+        ranks=group,
+    )
+    with reader.open():
+        loss = reader.backward(
+            np.arange(5), lambda v: contrast.info_nce(v, small(PAIRS), temperature=0.1)
+        )
+    weights = trainable.parameters()
+    group.sum_gradients(list(weights.values()))
+    if group.rank == 0:
+        found = {n: w.grad for n, w in weights.items() if w.grad is not None and w.grad.any()}
+        save_file(found | {"loss": loss.reshape(1)}, target)
+
+
+def small(pairs: contrast.Positives) -> contrast.Positives:
+    return contrast.Positives(pairs.anchor, pairs.positive, pairs.blocked[:, :5])
+
+
+WORKER = """
+import sys
+from pathlib import Path
+import torch.distributed as dist
+from tests.counterpoint.encoder import test_ranks
+dist.init_process_group("gloo")
+test_ranks.gradients(Path(sys.argv[1]), Path(sys.argv[2]))
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_gloo_processes_give_the_loss_and_gradients_of_one(tmp_path: Path, world: int) -> None:
+    folder = tiny.save(tmp_path / "tiny")
+    gradients(folder, tmp_path / "one.safetensors")
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, f"--nproc-per-node={world}", str(worker), str(folder)]
+    many = tmp_path / "many.safetensors"
+    done = subprocess.run([*command, str(many)], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    one, found = load_file(tmp_path / "one.safetensors"), load_file(many)
+    assert set(one) == set(found) and len(one) > 20
+    for name, value in one.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_shares_are_every_row_once() -> None:
+    rows = np.arange(11)
+    parts = [Ranks(rank, 4).share(rows) for rank in range(4)]
+    assert sorted(np.concatenate(parts)) == rows.tolist()
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_the_training_run_starts_processes_itself(tmp_path: Path) -> None:
+    world, weights = shelves.shelves(), tiny.save(tmp_path / "tiny")
+    quiet = {"token_dropout": 0.0, "max_steps": 20}
+    found = test_tuning.obtain(world, weights, tmp_path / "two", processes=2, **quiet)
+    assert found.trained, found.report["why"]
+    alone = test_tuning.obtain(world, weights, tmp_path / "one", **quiet)
+    # Dropout differs between the processes, what is learned does not.
+    assert found.report["frozen_ndcg@10"] == pytest.approx(alone.report["frozen_ndcg@10"], abs=1e-6)
+    assert found.report["tuned_ndcg@10"] == pytest.approx(alone.report["tuned_ndcg@10"], abs=0.1)
+
+
+def test_processes_that_fail_are_reported(tmp_path: Path) -> None:
+    weights = tiny.save(tmp_path / "tiny")
+    bad = {"processes": 2, "learning_rate": 1e30, "patience": 99}
+    with pytest.raises(SetupError, match="2 processes that train the text encoder ended with"):
+        test_tuning.obtain(shelves.shelves(), weights, tmp_path, **bad)
