@@ -53,16 +53,19 @@ class TextEncoder:
         self.weights_sha256 = weights_hash(self.module)
         self.dim = self.module.dim
 
-    def encode(self, texts: Sequence[str], *, keep: bool = True) -> npt.NDArray[np.float32]:
+    def encode(
+        self, texts: Sequence[str], *, keep: bool = True, cached: bool = True
+    ) -> npt.NDArray[np.float32]:
         """Return (N, D) unit vectors; an empty text gives a zero vector.
 
         Args:
             texts: N texts.
             keep: Add new vectors to the cache.
+            cached: Use the vectors that are in the cache.
         """
         distinct = sorted({text for text in texts if text})
         vectors = np.zeros((len(distinct), self.dim), dtype=np.float32)
-        known = self._read_cache()
+        known = self._read_cache() if cached else {}
         missing = []
         for row, text in enumerate(distinct):
             vector = known.get(_digest(text))
@@ -73,8 +76,8 @@ class TextEncoder:
         if missing:
             vectors[missing] = self._compute([distinct[row] for row in missing])
             if keep:
-                known |= {_digest(distinct[row]): vectors[row] for row in missing}
-                self._write_cache(known)
+                new = {_digest(distinct[row]): vectors[row] for row in missing}
+                self._write_cache((known or self._read_cache()) | new)
         rows = {text: row for row, text in enumerate(distinct)}
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
         for index, text in enumerate(texts):
