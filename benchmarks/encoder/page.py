@@ -45,7 +45,8 @@ def _cold(found: Found) -> Iterator[str]:
             f"{found['peak_mb'][name]:.0f} |"
         )
     yield ""
-    yield f"Trained minus frozen, paired over the users of all splits: {_gain(found['difference'])}."
+    gain = _gain(found["difference"])
+    yield f"Trained minus frozen, paired over the users of all splits: {gain}."
     yield ""
     yield from (f"- {why}" for why in found["why"])
 
