@@ -1,8 +1,9 @@
 """Measure what training the text encoder gains and costs: ``python -m benchmarks.encoder``.
 
 Parts: ``cold`` (new items, frozen against trained), ``sparse`` (short histories, text against
-none), ``objectives`` (each loss alone), ``speed`` and ``encode`` (beside sentence-transformers, which is installed for it with
-``pip install --no-deps sentence-transformers==6.2.0``). Writes ``benchmarks/encoder/results``.
+none), ``objectives`` (each loss alone), ``speed`` and ``encode`` (beside sentence-transformers,
+installed for it with ``pip install --no-deps sentence-transformers==6.2.0``). Writes
+``benchmarks/encoder/results``.
 """
 
 import argparse
