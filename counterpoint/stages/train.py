@@ -83,10 +83,19 @@ def summarise(report: dict[str, Any]) -> TrainResult:
         "choose_cpu_seconds": report["choose_cpu_seconds"],
     }
     choices = ", ".join(f"{name} {value}" for name, value in report["choices"].items())
+    notes = f"Settings ({validation['why']}): {choices}."
+    encoder = report.get("encoder", {})
+    if encoder:
+        figures |= {
+            "encoder_frozen_ndcg": encoder.get("frozen_ndcg@10"),
+            "encoder_trained_ndcg": encoder.get("tuned_ndcg@10"),
+            "encoder_cpu_seconds": encoder.get("cpu_seconds"),
+        }
+        notes += f" Text encoder: {encoder['why']}."
     return TrainResult(
         {name: value for name, value in figures.items() if value is not None},
         report["choices"],
-        f"Settings ({validation['why']}): {choices}.",
+        notes,
     )
 
 
