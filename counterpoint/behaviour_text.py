@@ -100,14 +100,26 @@ def newest(found: Sequence[Line], costs: Sequence[int], budget: int) -> list[Lin
         costs: (L,) tokens of each line.
         budget: Sum of costs that is never exceeded.
     """
-    start = len(found)
     first = 1 if found and found[0].event is None else 0
-    head = list(found[:1]) if first and 2 * costs[0] <= budget else []
-    left = budget - (costs[0] if head else 0)
-    while start > first and costs[start - 1] <= left:
+    head, start = fitting(costs[first:], budget, profile=costs[0] if first else 0)
+    return [*(found[:first] if head else []), *found[first + start :]]
+
+
+def fitting(costs: Sequence[int], budget: int, *, profile: int = 0) -> tuple[bool, int]:
+    """Return whether the attributes' line is kept, and the first event that is (see ``newest``).
+
+    Args:
+        costs: (E,) tokens of each event's line.
+        budget: Sum that is never exceeded.
+        profile: Tokens of the attributes' line; 0: there is none.
+    """
+    head = 0 < 2 * profile <= budget
+    left = budget - (profile if head else 0)
+    start = len(costs)
+    while start and costs[start - 1] <= left:
         start -= 1
         left -= costs[start]
-    return [*head, *found[start:]]
+    return head, start
 
 
 def history_text(

@@ -82,6 +82,7 @@ def describe(
     config: TrainConfig,
     *,
     workdir: Path | None = None,
+    users: pl.DataFrame | None = None,
 ) -> ItemCatalogue:
     """Collect the items of both tables and encode their text.
 
@@ -90,6 +91,7 @@ def describe(
         items: Canonical items; of rows with one id the first counts.
         config: Encoder and cold settings.
         workdir: Folder of the checkpoints of the encoder's training; none: ``fit.checkpoints``.
+        users: Canonical users, where the encoder is to be trained on histories as text.
 
     Raises:
         DataError: There is no item at all.
@@ -107,7 +109,7 @@ def describe(
         from counterpoint import text_stage
 
         folder = workdir or Path(config.fit.checkpoints)
-        encoder = text_stage.obtain(rows, texts, interactions, config, workdir=folder)
+        encoder = text_stage.obtain(rows, texts, interactions, config, workdir=folder, users=users)
         text = encoder.encoder.encode(texts)
     tokens = [list(found or ()) for found in rows[columns.ATTRIBUTES].to_list()]
     vocabulary = attribute_vocabulary(tokens, max_tokens=config.cold.max_attributes)

@@ -60,7 +60,7 @@ def fit(
     chosen_objectives.load(config)
     with trainer.limited_threads(config.fit.threads):
         started, cpu = time.monotonic(), time.process_time()
-        catalogue = describe(interactions, items, config, workdir=workdir)
+        catalogue = describe(interactions, items, config, workdir=workdir, users=users)
         profiles: dict[str, Sequence[str]] = {
             row[columns.USER]: list(row[columns.ATTRIBUTES] or ())
             for row in users.iter_rows(named=True)
@@ -118,6 +118,12 @@ def fit(
         report["cpu_seconds"] = round(time.process_time() - cpu, 2)
         if catalogue.encoder_report:
             report["encoder"] = dict(catalogue.encoder_report)
+            before = report["encoder"].get("pretraining")
+            if before:
+                report["encoder"]["pretraining"] = {
+                    k: v for k, v in before.items() if k != "curves"
+                }
+                report["curves"]["encoder-pretraining"] = before["curves"]
             curves = report["encoder"].pop("curves", None)
             if curves:
                 report["curves"]["encoder"] = {"total": curves.pop("loss"), "terms": {}, **curves}
