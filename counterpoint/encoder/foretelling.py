@@ -156,8 +156,9 @@ class Foreteller:
             np.concatenate([asked.cpu().numpy(), drawn]), return_inverse=True
         )
         labels = torch.from_numpy(place[: len(asked)]).to(self._device)
-        told = _unit(states[batch.item_places])
-        logits = told @ self.vectors(candidates).T / self._config.temperature
+        told, vectors = _unit(states[batch.item_places]), self.vectors(candidates)
+        with torch.autocast(self._device.type, enabled=False):
+            logits = told @ vectors.T / self._config.temperature
         if self._config.logq:
             share = self._shares[torch.from_numpy(candidates).to(self._device)]
             missed = len(asked) * torch.log1p(-share.clamp(max=1 - 1e-9))

@@ -180,6 +180,21 @@ def test_each_loss_can_be_left_out(weights, bert, tmp_path: Path) -> None:
     assert (report["after"]["item_hit1"] is None) == (not item)
 
 
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [
+        ({"precision": "bfloat16"}, 0.05),
+        ({"weights": {"method": "full", "gradient_checkpointing": True}}, 1e-4),
+    ],
+)
+def test_ways_to_save_memory_change_little(options, tolerance, bert, tmp_path: Path) -> None:
+    _, plain = start(settings(bert, tmp_path), tmp_path)
+    _, saving = start(settings(bert, tmp_path, **options), tmp_path)
+    assert not saving["reused"]
+    curves = [report["curves"]["total"] for report in (plain, saving)]
+    np.testing.assert_allclose(*curves, rtol=tolerance)
+
+
 def test_without_the_section_nothing_is_done(tmp_path: Path) -> None:
     config = EncoderConfig(model="nothing here")
     assert start(config, tmp_path) == (config, {})
