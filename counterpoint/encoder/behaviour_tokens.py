@@ -129,6 +129,14 @@ class Behaviour:
             head,
         )
 
+    def token_counts(self, vocabulary: int) -> npt.NDArray[np.int64]:
+        """Return (vocabulary,) how often each token occurs in the events."""
+        uses = np.bincount(self.line, minlength=len(self.lines))
+        counts = np.zeros(vocabulary, dtype=np.int64)
+        for line, count in zip(self.lines, uses.tolist(), strict=True):
+            np.add.at(counts, line.ids, count)
+        return counts
+
     def digest(self) -> str:
         """SHA-256 of everything that training sees of it."""
         digest = hashlib.sha256()

@@ -6,23 +6,20 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
-from counterpoint import assets, columns, splits, tables
+from counterpoint import assets, tables
 from counterpoint.atomic import replaced_folder
 from counterpoint.config.encoder import EncoderConfig
 from counterpoint.config.pretrain import PretrainConfig
 from counterpoint.encoder import (
-    behaviour_tokens,
     language_head,
     loading,
     pretraining,
@@ -32,11 +29,10 @@ from counterpoint.encoder import (
 from counterpoint.encoder.backbone import TextTower
 from counterpoint.encoder.behaviour_tokens import Behaviour
 from counterpoint.encoder.foretelling import Foreteller
-from counterpoint.encoder.pretraining import Hiding
+from counterpoint.encoder.hidden_histories import Divided, Hiding, divide, gather
+from counterpoint.encoder.pretraining_figures import measure
 from counterpoint.errors import ConfigError
-from counterpoint.histories import from_events
 from counterpoint.isolation import peak_rss_mb
-from counterpoint.text import item_texts
 from counterpoint.trainer import resolve_device
 
 logger = logging.getLogger(__name__)
@@ -90,9 +86,9 @@ def pretrain(
     )
     decoder = loading.is_decoder(tower.backbone)
     _check(tower, tokenizer, config, config.pretrain, decoder)
-    behaviour = _behaviour(interactions, items, users, tokenizer, config, config.pretrain)
-    divided = pretraining.divide(behaviour, config.pretrain, seed=seed)
-    counts = _token_counts(behaviour, tower)
+    behaviour = gather(interactions, items, users, tokenizer, config, config.pretrain)
+    divided = divide(behaviour, config.pretrain, seed=seed)
+    counts = torch.from_numpy(behaviour.token_counts(_vocabulary(tower)))
     start_hash = loading.weights_hash(tower)
     learning = trainable.choose(tower, config.pretrain.weights, where=f"{WHERE}.weights")
     source = loading.resolve(str(config.model), Path(config.cache))
@@ -110,7 +106,7 @@ def pretrain(
         foreteller = Foreteller(
             learning, head, behaviour.items, divided.shares, config.pretrain, device
         )
-        hiding = _hiding(tokenizer, config.pretrain, decoder)
+        hiding = Hiding.of(tokenizer, config.pretrain, decoder=decoder)
         report = _train(
             foreteller,
             behaviour,
@@ -130,39 +126,6 @@ def pretrain(
         _prune(folder.parent)
     _tell(report, folder)
     return _started_from(config, folder, report), {**report, "reused": False}
-
-
-def _behaviour(
-    interactions: pl.DataFrame,
-    items: pl.DataFrame,
-    users: pl.DataFrame,
-    tokenizer: PreTrainedTokenizerBase,
-    config: EncoderConfig,
-    options: PretrainConfig,
-) -> Behaviour:
-    events = splits.fit_events(interactions, "choose")
-    rows = tables.conform(items, columns.ITEMS, table="items").unique(
-        columns.ITEM, keep="first", maintain_order=True
-    )
-    index = {item: place for place, item in enumerate(rows[columns.ITEM])}
-    attributes: dict[str, Sequence[str]] = {
-        row[columns.USER]: list(row[columns.ATTRIBUTES] or ())
-        for row in users.iter_rows(named=True)
-    }
-    histories = from_events(
-        events,
-        index,
-        user_ids=events[columns.USER].unique().sort().to_list(),
-        attributes=attributes,
-    )
-    return behaviour_tokens.build(
-        histories,
-        item_texts(rows),
-        tokenizer,
-        prompt=config.prompt,
-        item_tokens=config.max_tokens,
-        line_tokens=max(8, options.max_tokens // 4),
-    )
 
 
 def _check(
@@ -189,33 +152,15 @@ def _check(
         raise ConfigError(faults)
 
 
-def _token_counts(behaviour: Behaviour, tower: TextTower) -> torch.Tensor:
-    """Return (V,) how often each token occurs in the histories."""
+def _vocabulary(tower: TextTower) -> int:
     backbone: Any = tower.backbone
-    rows = int(backbone.get_input_embeddings().weight.shape[0])
-    uses = np.bincount(behaviour.line, minlength=len(behaviour.lines))
-    counts = np.zeros(rows, dtype=np.int64)
-    for line, count in zip(behaviour.lines, uses.tolist(), strict=True):
-        np.add.at(counts, line.ids, count)
-    return torch.from_numpy(counts)
-
-
-def _hiding(tokenizer: PreTrainedTokenizerBase, options: PretrainConfig, decoder: bool) -> Hiding:
-    special = set(tokenizer.all_special_ids)
-    ordinary = sorted(set(tokenizer.get_vocab().values()) - special)
-    return Hiding(
-        decoder,
-        -1 if decoder else int(tokenizer.mask_token_id or 0),
-        np.array(ordinary, dtype=np.int64),
-        int(tokenizer.pad_token_id or 0),
-        options,
-    )
+    return int(backbone.get_input_embeddings().weight.shape[0])
 
 
 def _train(
     foreteller: Foreteller,
     behaviour: Behaviour,
-    divided: pretraining.Divided,
+    divided: Divided,
     hiding: Hiding,
     *,
     seed: int,
@@ -225,13 +170,13 @@ def _train(
     cuda = [device] if device.type == "cuda" else []
     figures = {}
     with torch.random.fork_rng(devices=cuda):
-        figures["before"] = pretraining.measure(
+        figures["before"] = measure(
             foreteller, behaviour, divided, hiding, seed=seed, what="Measure the encoder before"
         )
         curves, resumed = pretraining.run(
             foreteller, behaviour, divided, hiding, seed=seed, checkpoint=checkpoint
         )
-        figures["after"] = pretraining.measure(
+        figures["after"] = measure(
             foreteller, behaviour, divided, hiding, seed=seed, what="Measure the encoder after"
         )
     return {
