@@ -78,7 +78,7 @@ def obtain(
             "needs at least 2",
             *(len(distinct), "" if len(distinct) == 1 else "s"),
         )
-        report = {**told, "why": "fewer than 2 different texts"}
+        report = {**told, "why": _both(told, "fewer than 2 different texts")}
         return Obtained(TextEncoder(plain), bool(told), report)
     job = Job(rows, list(texts), splits.fit_events(interactions, "choose"), config)
     key = job.key(weights_hash(load_backbone(plain)[0]))
@@ -90,7 +90,8 @@ def obtain(
         launch.run(job, folder, workdir / key)
         shutil.rmtree(workdir / key, ignore_errors=True)
         _forget(folder.parent)
-    report = {**told, **tables.read_json(folder / REPORT)}
+    tuning = tables.read_json(folder / REPORT)
+    report = {**told, **tuning, "why": _both(told, tuning["why"])}
     logger.info("Text encoder: %s", report["why"])
     if not report["pays"]:
         return Obtained(TextEncoder(plain), bool(told), report)
@@ -125,7 +126,23 @@ def _pretrained(
         seed=config.seed,
         workdir=workdir,
     )
-    return begun, {"pretraining": report}
+    before, after = report["before"], report["after"]
+    told = [
+        f"{what} {before[name]:.3f} before, {after[name]:.3f} after"
+        for what, name in (
+            ("hidden tokens told", "token_accuracy"),
+            ("hidden items in the first ten", "item_hit10"),
+        )
+        if before[name] is not None
+    ]
+    return begun, {
+        "why": f"pre-trained on histories ({', '.join(told) or 'not measured'})",
+        "pretraining": report,
+    }
+
+
+def _both(told: dict[str, Any], why: str) -> str:
+    return f"{told['why']}; {why}" if told else why
 
 
 def _forget(folder: Path) -> None:

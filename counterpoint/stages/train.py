@@ -91,6 +91,12 @@ def summarise(report: dict[str, Any]) -> TrainResult:
             "encoder_trained_ndcg": encoder.get("tuned_ndcg@10"),
             "encoder_cpu_seconds": encoder.get("cpu_seconds"),
         }
+        if "pretraining" in encoder:
+            after = encoder["pretraining"]["after"]
+            figures |= {
+                "pretrained_token_accuracy": after["token_accuracy"],
+                "pretrained_item_hit@10": after["item_hit10"],
+            }
         notes += f" Text encoder: {encoder['why']}."
     return TrainResult(
         {name: value for name, value in figures.items() if value is not None},

@@ -9,6 +9,7 @@ from counterpoint import columns, training
 from counterpoint.encoder import TextEncoder
 from counterpoint.encoder.loading import load_backbone, weights_hash
 from counterpoint.recommender import Recommender
+from counterpoint.stages import train
 from tests.counterpoint import toys
 from tests.counterpoint.encoder import tastes
 
@@ -43,6 +44,9 @@ def test_the_recommender_reads_text_with_the_pretrained_weights(folder: Path, ca
     told = found.report["encoder"]["pretraining"]
     assert told["steps"] == 10 and not told["reused"] and "curves" not in told
     assert len(found.report["curves"]["encoder-pretraining"]["total"]) == 10
+    result = train.summarise(found.report)
+    assert "Text encoder: pre-trained on histories (hidden tokens told 0." in result.notes
+    assert result.figures["pretrained_item_hit@10"] == told["after"]["item_hit10"]
     # The users' attributes are part of their histories.
     assert told["users"] == 24 and told["users_withheld"] == 6
     model = Path(found.settings.encoder.model)
@@ -71,3 +75,5 @@ def test_items_that_contrastive_training_is_judged_on_are_not_read(folder: Path)
     assert alone["texts"] == met
     assert told["texts"] == met - round(0.4 * met)
     assert both.settings.encoder_trained
+    assert "pre-trained on histories" in both.report["encoder"]["why"]
+    assert "; training " in both.report["encoder"]["why"]
