@@ -1,16 +1,18 @@
 """All items of a training run with what is known about them."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from counterpoint import columns, tables
+from counterpoint import columns, modalities, tables
 from counterpoint.cold import attribute_vocabulary, item_features
 from counterpoint.config.train import TrainConfig
 from counterpoint.errors import DataError
+from counterpoint.modalities import Content
 from counterpoint.text import item_texts
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class ItemCatalogue:
         vocabulary: Item attribute tokens of the cold features.
         features: (N, F) of cold.py.
         encoder_sha256: Weights of the encoder, if there is one.
+        contents: The modalities and their vectors, in the order of the features.
     """
 
     items: pl.DataFrame
@@ -35,21 +38,29 @@ class ItemCatalogue:
     vocabulary: list[str]
     features: npt.NDArray[np.float32]
     encoder_sha256: str | None
+    contents: Sequence[Content] = ()
 
     def __len__(self) -> int:
         return len(self.items)
 
 
-def describe(interactions: pl.DataFrame, items: pl.DataFrame, config: TrainConfig) -> ItemCatalogue:
+def describe(
+    interactions: pl.DataFrame,
+    items: pl.DataFrame,
+    config: TrainConfig,
+    vectors: modalities.Frames | None = None,
+) -> ItemCatalogue:
     """Collect the items of both tables and encode their text.
 
     Args:
         interactions: Canonical interactions.
         items: Canonical items; of rows with one id the first counts.
         config: Encoder and cold settings.
+        vectors: Of the modalities.
 
     Raises:
-        DataError: There is no item at all.
+        ConfigError: A setting names a modality that the data do not have.
+        DataError: There is no item at all, or vectors of one modality do not fit together.
     """
     known = tables.conform(items, columns.ITEMS, table="items").unique(
         columns.ITEM, keep="first", maintain_order=True
@@ -78,11 +89,14 @@ def describe(interactions: pl.DataFrame, items: pl.DataFrame, config: TrainConfi
         text, weights_sha256 = encoder.encode(texts), encoder.weights_sha256
     tokens = [list(found or ()) for found in rows[columns.ATTRIBUTES].to_list()]
     vocabulary = attribute_vocabulary(tokens, max_tokens=config.cold.max_attributes)
+    contents = modalities.learn(vectors or {}, rows[columns.ITEM].to_list(), config)
+    shown = [(content.modality.weight, content.vectors) for content in contents]
     return ItemCatalogue(
         rows,
         {item: place for place, item in enumerate(rows[columns.ITEM])},
         text,
         vocabulary,
-        item_features(text, tokens, vocabulary, config.cold),
+        item_features(text, tokens, vocabulary, config.cold, shown),
         weights_sha256,
+        contents,
     )

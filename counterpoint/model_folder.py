@@ -19,6 +19,7 @@ from counterpoint.errors import DataError
 from counterpoint.factors import FactorScorer
 from counterpoint.fusion import FusionWeights
 from counterpoint.graph import RecommenderModule
+from counterpoint.item_features import Modality
 from counterpoint.landmarks import Landmarks
 from counterpoint.linear import LinearScorer
 from counterpoint.prior import PriorScorer
@@ -56,6 +57,7 @@ class Settings:
         encoder_sha256: Its weights.
         template: Version of the text templates.
         attributes: How raw user and item attributes become tokens (``dataset.json``).
+        modalities: Precomputed vectors in the cold features, between text and attributes.
     """
 
     dim: int
@@ -72,6 +74,7 @@ class Settings:
     encoder_sha256: str | None = None
     template: int = TEMPLATE_VERSION
     attributes: dict[str, Any] = field(default_factory=dict)
+    modalities: tuple[Modality, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ def _read(folder: Path) -> Stored:
             "linears": tuple(Weighting.model_validate(how) for how in raw["linears"]),
             "factors": FactorSettings(**raw["factors"]) if raw["factors"] else None,
             "fusion": FusionWeights(**raw["fusion"] | {"linears": tuple(raw["fusion"]["linears"])}),
+            "modalities": tuple(map(Modality.of, raw.get("modalities", ()))),
             "encoder": raw["encoder"] and EncoderConfig.model_validate(raw["encoder"]),
         }
     )

@@ -47,6 +47,7 @@ def choose(
         config: Grids and budget.
         train_tower: See ``TrainTower``.
     """
+    config = _without_needless(config, catalogue)
     n_train = splits.fit_events(interactions, "final")["user_id"].n_unique()
     first = start(config, has_text=catalogue.text.shape[1] > 0, train_users=n_train)
     if config.choices.budget_seconds == 0:
@@ -113,6 +114,19 @@ def choose(
         [*tried, *fitted.tried, *search.tried, *boosts],
         allowance.skipped,
     )
+
+
+def _without_needless(config: TrainConfig, catalogue: ItemCatalogue) -> TrainConfig:
+    """Leave out the towers that differ from the configured one in modalities that are not there."""
+    if catalogue.contents:
+        return config
+    towers = {
+        name: variant
+        for name, variant in config.choices.towers.items()
+        if variant.modality_gate is None or variant.steps != 1.0 or variant.text_gate is not None
+    }
+    choices = config.choices.model_copy(update={"towers": towers})
+    return config.model_copy(update={"choices": choices})
 
 
 def _users(interactions: pl.DataFrame, catalogue: ItemCatalogue) -> int:

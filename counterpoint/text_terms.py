@@ -91,7 +91,12 @@ def text_terms(
         prefix += "'"
     named = [{**r, columns.ITEM: f"{prefix} {number}"} for number, r in enumerate(rows)]
     frame = pl.DataFrame(named, schema=columns.ITEMS)
-    extended = recommender.extend(frame, vectors=_vectors(recommender, frame, encoder))
+    features = recommender.features(frame, _vectors(recommender, frame, encoder))
+    # Only the words differ: what its image or sound tells of the item stays.
+    start, shown = recommender.text_width, recommender.settings.modalities
+    others = slice(start, start + sum(modality.width for modality in shown))
+    features[:, others] = recommender.module.cold.features[item, others].numpy()
+    extended = recommender.with_items(frame, features)
     scores = extended.score(user)[0, recommender.n_items :].astype(np.float64)
     kind = {columns.ATTRIBUTES: "attribute"}
     terms = [

@@ -18,6 +18,7 @@ from counterpoint.config.train import TrainConfig
 from counterpoint.fitting import Fold
 from counterpoint.isolation import peak_rss_mb
 from counterpoint.item_catalogue import ItemCatalogue, describe
+from counterpoint.modalities import Frames
 from counterpoint.model_folder import FactorSettings
 from counterpoint.recommender import KEPT, Recommender, Settings
 from counterpoint.tower_scorer import TowerScorer
@@ -35,6 +36,7 @@ def fit(
     workdir: Path,
     tensorboard: Path | None = None,
     attributes: dict[str, Any] | None = None,
+    vectors: Frames | None = None,
 ) -> Recommender:
     """Train a recommender.
 
@@ -52,15 +54,17 @@ def fit(
             where a killed one was. Removed again when the fit is complete.
         tensorboard: Folder of the event files.
         attributes: How raw attributes become tokens, kept for serving.
+        vectors: Precomputed vectors of the items by modality.
 
     Raises:
-        ConfigError: An objective or one of its options is unknown.
-        DataError: There is no item at all, or the loss diverged.
+        ConfigError: An objective, one of its options or a modality is unknown.
+        DataError: There is no item at all, vectors of one modality do not fit together, or the loss
+            diverged.
     """
     chosen_objectives.load(config)
     with trainer.limited_threads(config.fit.threads):
         started, cpu = time.monotonic(), time.process_time()
-        catalogue = describe(interactions, items, config)
+        catalogue = describe(interactions, items, config, vectors)
         profiles: dict[str, Sequence[str]] = {
             row[columns.USER]: list(row[columns.ATTRIBUTES] or ())
             for row in users.iter_rows(named=True)
@@ -139,6 +143,7 @@ def fit(
                 encoder=config.encoder if catalogue.encoder_sha256 else None,
                 encoder_sha256=catalogue.encoder_sha256,
                 attributes=attributes or {},
+                modalities=tuple(content.modality for content in catalogue.contents),
             ),
             report,
         )
@@ -154,5 +159,7 @@ def _key(config: TrainConfig, catalogue: ItemCatalogue, examples: pl.DataFrame) 
     digest = hashlib.sha256(config.model_dump_json().encode())
     digest.update("\n".join(catalogue.items[columns.ITEM]).encode())
     digest.update(catalogue.text.tobytes())
+    for content in catalogue.contents:
+        digest.update(content.vectors.tobytes())
     digest.update(examples.hash_rows(seed=0).to_numpy().tobytes())
     return digest.hexdigest()[:16]
