@@ -41,7 +41,7 @@ class Subject:
     helpers: Sequence[pl.Expr] = ()
     first: pl.Expr | None = None
     harmless: Sequence[str] = ()
-    example: Sequence[pl.Expr] = (pl.all(),)
+    example: Sequence[pl.Expr] = (pl.exclude(POSITION),)
 
     @property
     def file(self) -> tuple[str, pl.Schema]:
