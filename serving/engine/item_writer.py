@@ -176,12 +176,7 @@ def _vectors(model: ItemModel, items: Sequence[LiveItem]) -> list[Vector]:
 def _check_vectors(model: ItemModel, item: LiveItem) -> None:
     for name, content in item.vectors:
         width, known = len(content) // 4, model.modalities.get(name)
-        if known is None:
-            names = ", ".join(model.modalities) or "none"
-            raise FaultyItem(
-                f"vectors: the model was trained without a modality {name!r}; it reads {names}."
-            )
-        if width != known:
+        if known not in (None, width):
             raise FaultyItem(
                 f"vectors: {name} has {width} numbers, the model reads {known}. Send a vector of "
                 f"the encoder it was trained with."
@@ -193,13 +188,20 @@ def _known(model: ItemModel, item: LiveItem) -> dict[str, Any]:
     counted = [token for token in tokens if token in model.vocabulary]
     in_graph = item.item_id in model.ids
     text = bool(model.encoder and model.text(item))
+    seen = [name for name, _ in item.vectors if name in model.modalities]
+    unseen = [name for name, _ in item.vectors if name not in model.modalities]
     warnings = []
+    if unseen:
+        warnings.append(
+            f"The model was trained without {', '.join(unseen)} (it reads "
+            f"{', '.join(model.modalities) or 'no modality'}): kept for the next training."
+        )
     if in_graph:
         warnings.append(
             "The model knows this item: title, attributes and availability are replaced, its score "
             "stays until the next training."
         )
-    elif not text and not counted and not item.vectors:
+    elif not text and not counted and not seen:
         warnings.append(
             "Nothing about this item is known to the model, so it ranks below every other: give a "
             "title, a text, attributes that other items have, or a vector of a modality."
@@ -208,7 +210,8 @@ def _known(model: ItemModel, item: LiveItem) -> dict[str, Any]:
         "model_version": model.version,
         "in_graph": in_graph,
         "text_known": text,
-        "modalities_known": [name for name, _ in item.vectors],
+        "modalities_known": seen,
+        "modalities_unknown": unseen,
         "attributes_known": counted,
         "attributes_unknown": [token for token in tokens if token not in model.vocabulary],
         "warnings": warnings,

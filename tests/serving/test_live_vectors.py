@@ -71,7 +71,6 @@ def test_live_scores_are_those_of_the_extended_recommender(models, ran: dict[str
     ("vectors", "said"),
     [
         ({"image": [1.0]}, "image has 1 numbers, the model reads 12"),
-        ({"audio": [1.0] * 12}, "trained without a modality 'audio'; it reads image"),
         ({"image": [0.0] * 12}, "only zeros"),
         ({"image": ["x"] * 12}, "'x' at place 0 of image is no number"),
         ({"image": [True] * 12}, "is no number"),
@@ -88,6 +87,17 @@ def test_a_wrong_vector_is_refused_with_its_field(models, vectors: object, said:
         change(models, "add", {"item_id": "neu", "vectors": vectors})
     assert str(caught.value).startswith("vectors:")
     assert "neu" not in shown(ask(models, k=12))
+
+
+def test_a_modality_of_later_models_is_kept_with_a_warning(models) -> None:
+    (answer,) = change(models, "add", {"item_id": "neu", "vectors": {"audio": [1.0, 2.0]}})
+    assert answer["modalities_known"] == [] and answer["modalities_unknown"] == ["audio"]
+    first, second = answer["warnings"]
+    assert "trained without audio (it reads image)" in first and "ranks below" in second
+    (kept,) = change(models, "get", {"item_id": "neu"})
+    assert kept["vectors"] == {"audio": 2}
+    answer = ask(models, k=12, allow=["neu", "i1"], history=["i3"])
+    assert list(shown(answer)) == ["i1", "neu"]
 
 
 def test_a_listed_item_tells_its_vectors_widths(models) -> None:

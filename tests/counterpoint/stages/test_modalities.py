@@ -187,3 +187,14 @@ def test_vectors_of_live_items_are_trained_with(ran: dict[str, Path], tmp_path: 
     after = dict(vector_tables.read(tmp_path / "validated")["image"].iter_rows())
     assert after == before | {"new": ones, "i7": twos}
     assert any("audio are left out" in note for note in result.notes)
+
+
+def test_a_catalogue_behind_an_index_is_exported_too(ran: dict[str, Path], tmp_path: Path) -> None:
+    settings = config(ran["root"]).export.model_copy(update={"max_exact_items": 20})
+    folders = {name: ran[name] for name in ("model", "features")}
+    result = export.run(settings, **folders, onnx=tmp_path / "onnx")
+    contract = tables.read_json(tmp_path / "onnx" / artifacts.CONTRACT)
+    assert result.recall is not None and "retrieval" in contract
+    width = contract["text_width"] + image_worlds.WIDTH + len(contract["item_vocabulary"])
+    map_ = np.load(tmp_path / "onnx" / artifacts.SIMILARITY_MAP, allow_pickle=False)
+    assert len(map_) == width + 1
