@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from counterpoint import columns
-from counterpoint.config import load
+from counterpoint.config import Config, load, merge
 from counterpoint.errors import ConfigError, DataError
 from counterpoint.live_store import LiveStore
 from pipelines.commands.batch import batch
 from pipelines.commands.live_items import add_item
+from pipelines.runners import run_local
+from serving.registry import Registry
 from tests.counterpoint import image_worlds
 from tests.counterpoint.stages import test_modalities as stages
 
@@ -102,3 +105,36 @@ def test_the_configuration_names_them() -> None:
         load(overrides=["ingest.modalities.text=clip/"])
     with pytest.raises(ConfigError, match="modality_gates"):
         load(overrides=["train.tower.modality_gates.image=-1"])
+
+
+@pytest.mark.slow
+def test_a_pipeline_deploys_a_model_that_sees_images(small: Config, tmp_path: Path) -> None:
+    stages.write_shop(tmp_path / "shop")
+    shop = tmp_path / "shop"
+    config = Config.model_validate(
+        merge(
+            small.model_dump(mode="json"),
+            {
+                "ingest": {
+                    "options": {
+                        "interactions": {"path": str(shop / "events.csv")},
+                        "items": {"path": str(shop / "items.csv")},
+                        "users": None,
+                    },
+                    "modalities": {"image": {"path": str(shop / "images.parquet")}},
+                },
+                "gate": {"must_beat": [], "min_users": 1},
+                "deploy": {"registry": str(tmp_path / "registry")},
+            },
+        )
+    )
+    finished = run_local("training", config, root=tmp_path / "runs", console=Console(quiet=True))
+    assert finished.held == []
+    champion = Registry(config.deploy.registry).champion()
+    assert champion is not None
+    with Registry(config.deploy.registry).open(champion.version) as folder:
+        contract = json.loads((folder / "onnx" / "contract.json").read_text("utf-8"))
+    (modality,) = contract["modalities"]
+    assert modality["name"] == "image" and len(modality["centre"]) == image_worlds.WIDTH
+    validated = next(stage for stage in finished.watcher.stages if stage.name == "validate")
+    assert validated.figures["accepted_vectors_image"] == 88
