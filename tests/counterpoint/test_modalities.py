@@ -140,11 +140,18 @@ def test_vectors_of_no_item_are_no_modality(tmp_path: Path, caplog) -> None:
     assert found == [] and "Training without image" in caplog.text
 
 
-def test_the_words_of_an_item_are_explained_beside_its_image(trained) -> None:
+def test_words_and_image_of_an_item_are_explained(trained) -> None:
     user = toys.histories([(3, True), (9, True)])
-    cold = int(np.flatnonzero(~trained.module.cold.warm.numpy())[0])
-    found = text_terms(trained, user, cold)
-    assert abs(found.score - trained.score(user)[0, cold]) <= TIE + 1e-4
+    cold = trained.module.cold
+    item = int(np.flatnonzero(~cold.warm.numpy())[0])
+    found = text_terms(trained, user, item)
+    assert abs(found.score - trained.score(user)[0, item]) <= TIE + 1e-4
+    (image,) = [term for term in found.terms if term.source == "modality"]
+    start = trained.text_width
+    phi = cold.features[item].numpy()[start : start + image_worlds.WIDTH]
+    taste = trained.tastes(user)[0, start : start + image_worlds.WIDTH]
+    assert image.term == "image" and image.contribution == pytest.approx(taste @ phi, abs=2 * TIE)
+    assert {term.source for term in found.terms} == {"title", "modality"}
 
 
 VECTOR = st.lists(st.floats(-1e3, 1e3, width=32), min_size=4, max_size=4)
