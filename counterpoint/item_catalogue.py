@@ -1,8 +1,8 @@
 """All items of a training run with what is known about them."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,19 @@ class ItemCatalogue:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def silencing(self, names: Collection[str]) -> "ItemCatalogue":
+        """Return the catalogue with modalities that say nothing of new items: of weight 0."""
+        features, contents = self.features.copy(), []
+        start = self.text.shape[1]
+        for content in self.contents:
+            modality, end = content.modality, start + content.modality.width
+            if modality.name in names:
+                features[:, start:end] = 0.0
+                modality = replace(modality, weight=0.0)
+            contents.append(replace(content, modality=modality))
+            start = end
+        return replace(self, features=features, contents=contents)
 
 
 def describe(

@@ -3,10 +3,20 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
-from counterpoint import candidates, cold_choice, fitting, holdout, splits, trainer
+from counterpoint import (
+    budget,
+    candidates,
+    cold_choice,
+    fitting,
+    holdout,
+    modality_choice,
+    splits,
+    trainer,
+)
 from counterpoint.budget import Budget
 from counterpoint.choices import Found, start
 from counterpoint.config.train import TrainConfig
@@ -99,12 +109,18 @@ def choose(
         for days, values in by_days.items()
     ]
     tower = fitted.towers.get(taken.tower_variant)
+    boosts: list[dict[str, Any]] = []
+    silent: list[str] = []
     if tower is not None:
         module = fitting.assemble(fold, catalogue, tower, taken, tokens, config)
+        if catalogue.contents and _allowed(allowance, catalogue, config):
+            silent, judged = modality_choice.choose(module, fold, validation, catalogue, config)
+            tried += judged
+        if silent:
+            catalogue = catalogue.silencing(silent)
+            module = fitting.assemble(fold, catalogue, tower, taken, tokens, config)
         boost, boosts = cold_choice.choose(module, fold, validation, catalogue, config)
         taken = replace(taken, boost=boost)
-    else:
-        boosts = []
     return Found(
         taken,
         float(ndcg.mean()),
@@ -113,7 +129,16 @@ def choose(
         why,
         [*tried, *fitted.tried, *search.tried, *boosts],
         allowance.skipped,
+        silent,
     )
+
+
+def _allowed(allowance: Budget, catalogue: ItemCatalogue, config: TrainConfig) -> bool:
+    """Whether the budget allows to choose the modalities."""
+    items = min(len(catalogue), config.cold.max_items)
+    each = budget.regression_seconds(items, catalogue.features.shape[1])
+    fits = modality_choice.FOLDS * (1 + len(catalogue.contents))
+    return allowance.allows("modalities of new items", fits * each)
 
 
 def _without_needless(config: TrainConfig, catalogue: ItemCatalogue) -> TrainConfig:

@@ -99,8 +99,8 @@ def text_terms(
     features = recommender.features(frame, _vectors(recommender, frame, encoder))
     for block in blocks.values():
         features[:, block] = recommender.module.cold.features[item, block].numpy()
-    for row, block in enumerate(blocks.values(), start=1 + len(found)):
-        features[row, block] = 0.0
+    for variant, block in enumerate(blocks.values(), start=1 + len(found)):
+        features[variant, block] = 0.0
     found += [(name, MODALITY, 0) for name in blocks]
     extended = recommender.with_items(frame, features)
     scores = extended.score(user)[0, recommender.n_items :].astype(np.float64)

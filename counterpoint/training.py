@@ -109,6 +109,7 @@ def fit(
             "why": found.why,
         }
         report["tried"], report["skipped"] = found.tried, found.skipped
+        catalogue = catalogue.silencing(found.silent)
         report["choose_cpu_seconds"] = round(time.process_time() - cpu, 2)
 
         final = fitting.prepare(interactions, catalogue, profiles, "final", config)
@@ -117,6 +118,9 @@ def fit(
         if not result.steps:
             choices = replace(choices, tower=0.0)
         report["choices"] = choices.report()
+        if catalogue.contents:
+            speak = {c.modality.name: c.modality.weight for c in catalogue.contents}
+            report["choices"]["modalities of new items"] = speak
         module = fitting.assemble(final, catalogue, tower, choices, tokens, config)
         shutil.rmtree(checkpoints, ignore_errors=True)
         report["cpu_seconds"] = round(time.process_time() - cpu, 2)

@@ -33,7 +33,7 @@ class ItemModel:
         vocabulary: The attribute tokens that count in its scores.
         ids: Ids in its graph.
         encoder: Its item encoder; none: trained without text.
-        modalities: Name -> numbers of a vector that it reads.
+        modalities: Name -> numbers of a vector, of those that it reads of new items.
     """
 
     version: str
@@ -58,7 +58,7 @@ class ItemModel:
             frozenset(contract["item_vocabulary"]),
             ids,
             encoder if contract["text_width"] else None,
-            {m["name"]: len(m["centre"]) for m in contract.get("modalities", ())},
+            {m["name"]: len(m["centre"]) for m in contract.get("modalities", ()) if m["weight"]},
         )
 
     def text(self, item: LiveItem) -> str:
@@ -193,7 +193,7 @@ def _known(model: ItemModel, item: LiveItem) -> dict[str, Any]:
     warnings = []
     if unseen:
         warnings.append(
-            f"The model was trained without {', '.join(unseen)} (it reads "
+            f"The model reads no {', no '.join(unseen)} of new items (it reads "
             f"{', '.join(model.modalities) or 'no modality'}): kept for the next training."
         )
     if in_graph:

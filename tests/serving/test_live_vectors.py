@@ -93,7 +93,7 @@ def test_a_modality_of_later_models_is_kept_with_a_warning(models) -> None:
     (answer,) = change(models, "add", {"item_id": "neu", "vectors": {"audio": [1.0, 2.0]}})
     assert answer["modalities_known"] == [] and answer["modalities_unknown"] == ["audio"]
     first, second = answer["warnings"]
-    assert "trained without audio (it reads image)" in first and "ranks below" in second
+    assert "reads no audio of new items (it reads image)" in first and "ranks below" in second
     (kept,) = change(models, "get", {"item_id": "neu"})
     assert kept["vectors"] == {"audio": 2}
     answer = ask(models, k=12, allow=["neu", "i1"], history=["i3"])
