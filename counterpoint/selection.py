@@ -86,6 +86,8 @@ def choose(
         histories, targets, fold.warm, tokens, config.fit.history_length
     ).sample(config.choices.max_valid_users, config.seed)
     allowance = Budget(config.choices.budget_seconds)
+    # Before the towers take what is left, for it costs little beside them.
+    judges_modalities = bool(catalogue.contents) and _allowed(allowance, catalogue, config)
     fitted = candidates.fit(
         fold,
         validation,
@@ -113,7 +115,7 @@ def choose(
     silent: list[str] = []
     if tower is not None:
         module = fitting.assemble(fold, catalogue, tower, taken, tokens, config)
-        if catalogue.contents and _allowed(allowance, catalogue, config):
+        if judges_modalities:
             silent, judged = modality_choice.choose(module, fold, validation, catalogue, config)
             tried += judged
         if silent:

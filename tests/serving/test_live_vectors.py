@@ -4,11 +4,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from counterpoint import columns
 from counterpoint.cold import TIE
 from counterpoint.feature_users import histories_of
 from counterpoint.recommender import Recommender
+from serving import live_items
 from serving.in_process import InProcess
 from serving.spec import InvalidInput
 from tests.counterpoint import image_worlds
@@ -105,3 +108,12 @@ def test_a_listed_item_tells_its_vectors_widths(models) -> None:
     (listed,) = change(models, "list", {})
     found = {item["item_id"]: item["vectors"] for item in listed["items"]}
     assert found["seen"] == {"image": image_worlds.WIDTH} and found["told"] == {}
+
+
+@given(st.lists(st.integers(1, 400_000), max_size=80))
+def test_requests_are_bounded_and_lose_nothing(sizes: list[int]) -> None:
+    items = ["x" * size for size in sizes]
+    parts = list(live_items._requests(items))
+    assert [item for part in parts for item in part] == items
+    assert all(0 < len(part) <= live_items.ROWS for part in parts)
+    assert all(len(part) == 1 or sum(map(len, part)) <= live_items.BYTES for part in parts)
