@@ -25,7 +25,6 @@ from counterpoint.pools import Validation, ndcg
 from counterpoint.significance import nearest_of_best
 
 FOLDS = 4
-MAX_USERS = 500
 
 
 def choose(
@@ -40,7 +39,7 @@ def choose(
     Args:
         module: The fused model of the fit to choose by.
         fold: That fit.
-        validation: Its users; a sample is judged.
+        validation: Its users; all are judged, for the differences are small.
         catalogue: All items, with modalities.
         config: Ridge of the regression, and the seed.
     """
@@ -85,8 +84,7 @@ def _judge(
             popularity[items] = 0.0
             left = replace(fold, popularity=popularity)
             extensions.append([fitting.extension(left, c, 0.0, config) for c in candidates])
-        users = validation.sample(MAX_USERS, config.seed)
-        for chunk in users.chunks("Choose the modalities of new items"):
+        for chunk in validation.chunks("Choose the modalities of new items"):
             parts = module.parts(chunk.history, chunk.age, chunk.kind, chunk.profile)
             told = evidence(parts, module.cold.warm)
             for values, of_fold in zip(found, zip(*extensions, strict=True), strict=True):
