@@ -109,7 +109,8 @@ def fit(
             "why": found.why,
         }
         report["tried"], report["skipped"] = found.tried, found.skipped
-        catalogue = catalogue.silencing(found.silent)
+        if found.silent:
+            catalogue = catalogue.silencing(found.silent)
         report["choose_cpu_seconds"] = round(time.process_time() - cpu, 2)
 
         final = fitting.prepare(interactions, catalogue, profiles, "final", config)
