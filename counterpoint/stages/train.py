@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from counterpoint import artifacts, columns, tables, training
+from counterpoint import artifacts, columns, tables, training, vector_tables
 from counterpoint.atomic import replaced_folder
 from counterpoint.config.train import TrainConfig
 from counterpoint.errors import DataError
@@ -61,6 +61,7 @@ def run(
             workdir=workdir or Path(config.fit.checkpoints),
             tensorboard=folder / artifacts.TENSORBOARD,
             attributes=attributes,
+            vectors=vector_tables.read(features),
         )
         recommender.save(folder)
         tables.write_json(folder / artifacts.CURVES, recommender.report["curves"])
