@@ -38,3 +38,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"user_id": [f"u{n}" for n in range(80)], "city": [f"c{n % 4}" for n in range(80)]}
     ).write_csv(folder / "users.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def image_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folders of a run with a modality, from ingest to export; not to be changed by tests."""
+    from tests.counterpoint import image_run
+
+    return image_run.run(tmp_path_factory.mktemp("images"))

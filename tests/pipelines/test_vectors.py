@@ -18,9 +18,7 @@ from pipelines.commands.live_items import add_item
 from pipelines.runners import run_local
 from serving.registry import Registry
 from tests.counterpoint import image_worlds
-from tests.counterpoint.stages import test_modalities as stages
-
-ran = stages.ran
+from tests.counterpoint.image_run import write_shop
 
 
 def test_a_vector_is_given_as_npy_or_json(tmp_path: Path) -> None:
@@ -70,14 +68,16 @@ def test_a_wrong_vector_is_one_sentence(
         add_item(item_id="new", vector=[given], store=Path("items.sqlite"))
 
 
-def test_a_batch_reads_vectors_of_new_candidates(ran: dict[str, Path], tmp_path: Path) -> None:
+def test_a_batch_reads_vectors_of_new_candidates(
+    image_run: dict[str, Path], tmp_path: Path
+) -> None:
     images = image_worlds.images(5).head(12)
     new = images.with_columns(("new " + pl.col(columns.ITEM)).alias(columns.ITEM))
     new.write_parquet(tmp_path / "new.parquet")
     new.select(columns.ITEM).write_csv(tmp_path / "new.csv")
     options = {
-        "model": ran["model"],
-        "history": ran["root"] / "shop" / "events.csv",
+        "model": image_run["model"],
+        "history": image_run["root"] / "shop" / "events.csv",
         "candidates": tmp_path / "new.csv",
     }
     batch(**options, output=tmp_path / "with.parquet", vectors=[f"image={tmp_path}/new.parquet"])
@@ -89,7 +89,7 @@ def test_a_batch_reads_vectors_of_new_candidates(ran: dict[str, Path], tmp_path:
     blind = pl.read_parquet(tmp_path / "without.parquet")
     assert blind.group_by("user_id").agg(pl.col("item_id").first())["item_id"].n_unique() == 1
     with pytest.raises(ConfigError, match="name the file of the candidates"):
-        batch(ran["model"], options["history"], tmp_path / "x.parquet", vectors=["image=y"])
+        batch(image_run["model"], options["history"], tmp_path / "x.parquet", vectors=["image=y"])
     with pytest.raises(ConfigError, match="must look like image"):
         batch(**options, output=tmp_path / "x.parquet", vectors=["image"])
     with pytest.raises(DataError, match="trained without the modality 'audio'"):
@@ -109,7 +109,7 @@ def test_the_configuration_names_them() -> None:
 
 @pytest.mark.slow
 def test_a_pipeline_deploys_a_model_that_sees_images(small: Config, tmp_path: Path) -> None:
-    stages.write_shop(tmp_path / "shop")
+    write_shop(tmp_path / "shop")
     shop = tmp_path / "shop"
     config = Config.model_validate(
         merge(

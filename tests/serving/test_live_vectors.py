@@ -15,11 +15,8 @@ from serving import live_items
 from serving.in_process import InProcess
 from serving.spec import InvalidInput
 from tests.counterpoint import image_worlds
-from tests.counterpoint.stages import test_modalities as stages
 from tests.serving.conftest import in_process
 from tests.serving.test_catalogue import ask, change, shown
-
-ran = stages.ran
 
 IMAGES = {item: vector for item, vector in image_worlds.images(7).iter_rows()}
 NEW = [
@@ -31,26 +28,28 @@ NEW = [
 
 
 @pytest.fixture
-def models(ran: dict[str, Path], tmp_path: Path) -> InProcess:
+def models(image_run: dict[str, Path], tmp_path: Path) -> InProcess:
     (tmp_path / "version").mkdir()
-    (tmp_path / "version" / "onnx").symlink_to(ran["onnx"])
+    (tmp_path / "version" / "onnx").symlink_to(image_run["onnx"])
     options = {"version": "v", "live_items": str(tmp_path / "items.sqlite")}
     return in_process({"onnx": tmp_path / "version" / "onnx"}, tmp_path / "models", options)
 
 
-def test_live_scores_are_those_of_the_extended_recommender(models, ran: dict[str, Path]) -> None:
+def test_live_scores_are_those_of_the_extended_recommender(
+    models, image_run: dict[str, Path]
+) -> None:
     answers = change(models, "add", *NEW)
     assert [answer["modalities_known"] for answer in answers] == [["image"], ["image"], [], []]
     assert [bool(answer["warnings"]) for answer in answers] == [False, False, False, True]
     assert answers[0]["vectors"] == {"image": image_worlds.WIDTH}
-    recommender = Recommender.load(ran["model"])
+    recommender = Recommender.load(image_run["model"])
     rows = pl.DataFrame([{**dict.fromkeys(columns.ITEMS), **row} for row in NEW]).drop("vectors")
     given = {n["item_id"]: n["vectors"]["image"] for n in NEW if n.get("vectors", {}).get("image")}
     frame = pl.DataFrame(
         {columns.ITEM: list(given), columns.VECTOR: list(given.values())}, schema=columns.VECTORS
     )
     extended = recommender.extend(rows, modalities={"image": frame})
-    histories = histories_of(ran["features"], recommender).take(list(range(8)))
+    histories = histories_of(image_run["features"], recommender).take(list(range(8)))
     wanted = extended.score(histories)
     orders = set()
     for row in range(len(histories)):

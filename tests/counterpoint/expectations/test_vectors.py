@@ -111,6 +111,6 @@ def test_several_slices_give_one_answer(write: Writer, tmp_path: Path, monkeypat
     folder = write(clean(20))
     rows = [*fine(), ("i2", [1.0] * 4), ("i3", [np.nan] * 4)]
     whole = run(folder, rows, tmp_path / "v", fail_fraction=1.0)
-    monkeypatch.setattr(quarantine, "SLICE_ROWS", 5)
+    monkeypatch.setattr(quarantine, "SLICE_ROWS", 8)
     sliced = run(folder, rows, tmp_path / "w", fail_fraction=1.0)
     assert whole.equals(sliced) and reasons(tmp_path / "v") == reasons(tmp_path / "w")
