@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from counterpoint.config.base import Section
+from counterpoint.config.trainjob import TrainJobConfig
 
 Pooling = Literal["auto", "mean", "cls", "last_token"]
 """How hidden states become one vector; ``auto``: the mean for encoders, the last token for
@@ -165,6 +166,9 @@ class TuneConfig(Section):
 
     processes: int = Field(default=1, ge=0)
     """Processes of this machine that share each step (torchrun); 0: one for each GPU."""
+
+    trainjob: TrainJobConfig | None = None
+    """Train on several nodes of a cluster instead, by Kubeflow Trainer; null: on this machine."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
