@@ -1,10 +1,13 @@
 """Training the text encoder on several nodes of a cluster (Kubeflow Trainer)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from counterpoint.config.base import Section
+
+SHARED_MEMORY: Final = "1Gi"
+"""Of /dev/shm, through which the processes of one node talk; a container has 64 MB by default."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 """An RFC 1123 label, as Kubernetes wants names."""

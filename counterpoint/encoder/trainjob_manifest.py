@@ -8,7 +8,7 @@ PET_MASTER_PORT, which torchrun reads as its options, so the command must be tor
 from pathlib import Path
 from typing import Any, Final
 
-from counterpoint.config.trainjob import NodeConfig, TrainJobConfig
+from counterpoint.config.trainjob import SHARED_MEMORY, NodeConfig, TrainJobConfig
 from counterpoint.encoder.job import WORKER
 
 GROUP, VERSION, PLURAL, KIND = "trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob"
@@ -21,9 +21,6 @@ NODE: Final = "node"
 USER: Final = 10001
 """User and group of the project's images (components/Dockerfile): the files on the shared folder
 belong to it."""
-
-SHARED_MEMORY: Final = "1Gi"
-"""Of /dev/shm, through which the processes of a node talk; a container has 64 MB by default."""
 
 
 def manifest(
