@@ -3,6 +3,8 @@
 import logging
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,15 @@ class World:
         tune = {"processes": 2, "trainjob": settings | changed}
         config = TrainConfig.model_validate({"encoder": encoder | {"tune": tune}})
         rows = pl.DataFrame({columns.ITEM: ["a", "b"], columns.ATTRIBUTES: [["x"], []]})
-        return Job(rows, ["space war", "love"], pl.DataFrame({columns.ITEM: ["a"]}), config)
+        events = pl.DataFrame(
+            {
+                columns.USER: ["u"],
+                columns.ITEM: ["a"],
+                columns.TIMESTAMP: [datetime(2026, 1, 1, tzinfo=UTC)],
+                columns.POSITIVE: [True],
+            }
+        )
+        return Job(rows, ["space war", "love"], events, config)
 
     def run(self, **changed: Any) -> dict[str, Any]:
         trainjob.run(self.job(**changed), self.target, self.cluster)
@@ -108,6 +118,7 @@ def test_a_job_is_created_followed_taken_and_removed(
     (job,) = handed
     original = world.job()
     assert job.texts == original.texts and job.rows.equals(original.rows)
+    assert job.events.equals(original.events)
     assert job.config.encoder.tune is not None and job.config.encoder.tune.trainjob is None
     assert str(job.config.encoder.model).startswith(str(world.mount))
     assert job.config.encoder.prompt == "passage: "
@@ -273,6 +284,15 @@ def test_an_api_server_that_is_away_for_a_while_is_waited_for(
     world.api.statuses = [holds("Complete")]
     assert world.run() == {"pays": True}
     assert caplog.text.count("leader changed") == 1
+
+
+def test_where_it_runs_does_not_count_in_the_key(world: World) -> None:
+    job = world.job()
+    encoder = job.config.encoder
+    assert encoder.tune is not None
+    here = {"tune": encoder.tune.model_copy(update={"trainjob": None, "processes": 1})}
+    config = job.config.model_copy(update={"encoder": encoder.model_copy(update=here)})
+    assert replace(job, config=config).key("0") == job.key("0") == world.job(nodes=9).key("0")
 
 
 def test_what_only_a_compiled_pipeline_knows(world: World) -> None:
