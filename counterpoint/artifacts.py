@@ -3,11 +3,13 @@
 ==========  ====================================================================================
 folder      content
 ==========  ====================================================================================
-dataset     ``interactions``, ``items``, ``users`` (Parquet, columns.py) and ``dataset.json``
+dataset     ``interactions``, ``items``, ``users`` (Parquet, columns.py) and ``dataset.json``; for
+            each modality ``vectors.<name>`` (item_id and vector)
 validated   the accepted rows under the same names, ``dataset.json``, ``verdict.json``,
             ``quarantine/<table>.parquet`` (rejected rows with ``reason``), ``docs/`` (Data Docs)
 features    ``interactions`` (ordered, with ``fold``), ``items``, ``users``, ``examples`` (point
-            in time, from the feature store), ``features.json``, ``dataset.json``
+            in time, from the feature store), ``vectors.<name>``, ``features.json``,
+            ``dataset.json``
 model       ``model.safetensors``, ``model.json``, ``items``, ``tensorboard/``, ``curves.json``
 evaluation  ``evaluation.json``, ``per_user.parquet``, ``report.html``
 onnx        ``recommender.onnx``, ``item_encoder/`` (``model.onnx``, tokenizer), ``contract.json``,

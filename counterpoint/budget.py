@@ -21,6 +21,9 @@ EVENT = 1.5e-6
 FACTOR = 4e-8
 """Per positive or row, factor and sweep of the factorisation."""
 
+REGRESS = 2e-10
+"""Per item and squared feature of a regression on the items' features."""
+
 
 def linear_seconds(n_items: int, *, transitions: bool) -> float:
     """Cost of one closed form over so many items."""
@@ -42,6 +45,11 @@ def tower_seconds(steps: int, *, batch: int, n_items: int, events: float) -> flo
 def factor_seconds(positives: int, rows: int, dim: int, iterations: int) -> float:
     """Cost of the factorisation of so many positives in so many rows and columns."""
     return FACTOR * iterations * dim * (positives + rows * dim / 10)
+
+
+def regression_seconds(items: int, features: int) -> float:
+    """Cost of the extension to new items."""
+    return REGRESS * items * float(features) ** 2
 
 
 @dataclass

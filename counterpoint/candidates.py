@@ -124,7 +124,7 @@ def _towers(
 def _only_text(variant: str, config: TrainConfig) -> bool:
     """Whether a variant differs from the configured tower in its text alone."""
     other = config.choices.towers[variant]
-    return other.steps == 1.0 and other.text_gate is not None
+    return other.steps == 1.0 and other.text_gate is not None and other.modality_gate is None
 
 
 def _linear(

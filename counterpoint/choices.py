@@ -77,6 +77,7 @@ class Found:
         why: One sentence.
         tried: One record per candidate with its mean NDCG@10.
         skipped: What the budget did not allow.
+        silent: Modalities that are left out for new items.
     """
 
     choices: Choices
@@ -86,6 +87,7 @@ class Found:
     why: str
     tried: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
 
 
 def linear_parts(config: TrainConfig, *, has_text: bool) -> dict[str, LinearPart]:

@@ -1,8 +1,9 @@
 """Kernel-ridge extension of the scorers to items nobody has interacted with.
 
-A user's standardised scores z_u of the warm items are regressed on item features (text vector and
-attributes); the regression is read off at the features of the cold items. In its primal form this
-is one (N, F) map per model, so serving a new item needs nothing but its features:
+A user's standardised scores z_u of the warm items are regressed on item features (text vector,
+vectors of the modalities and attributes); the regression is read off at the features of the cold
+items. In its primal form this is one (N, F) map per model, so serving a new item needs nothing but
+its features:
 
     W = Phi_warm (Phi_warm' Phi_warm + ridge I)^-1          theta_u = z_u W
     score(u, cold) = mean(s_u) + spread(s_u) (theta_u . phi_cold + boost)
@@ -42,10 +43,15 @@ def item_features(
     attributes: Sequence[Sequence[str]],
     vocabulary: Sequence[str],
     config: ColdConfig,
+    modalities: Sequence[tuple[float, npt.NDArray[np.float32]]] = (),
 ) -> npt.NDArray[np.float32]:
     """Return (N, F) features, see item_features.py, with the weight of the configuration."""
     return kernel.item_features(
-        text, attributes, vocabulary, attribute_weight=config.attribute_weight
+        text,
+        attributes,
+        vocabulary,
+        attribute_weight=config.attribute_weight,
+        modalities=modalities,
     )
 
 

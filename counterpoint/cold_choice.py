@@ -65,10 +65,10 @@ def choose(
     with torch.inference_mode():
         for chunk in validation.sample(MAX_USERS, config.seed).chunks("Choose the boost"):
             parts = module.parts(chunk.history, chunk.age, chunk.kind, chunk.profile)
-            evidence = _evidence(parts, module.cold.warm)
+            told = evidence(parts, module.cold.warm)
             for boost in found:
-                of_hidden = _boosted(simulated, parts, evidence, boost)
-                of_cold = _boosted(actual, parts, evidence, boost)
+                of_hidden = _boosted(simulated, parts, told, boost)
+                of_cold = _boosted(actual, parts, told, boost)
                 found[boost].append(
                     (
                         _places(of_hidden, chunk.eligible, new),
@@ -102,8 +102,8 @@ def choose(
     return taken, [record | {"taken": record["boost"] == taken} for record in tried]
 
 
-def _evidence(parts: Parts, warm: Tensor) -> Tensor:
-    """(B, N0) what the scores of cold items are predicted from."""
+def evidence(parts: Parts, warm: Tensor) -> Tensor:
+    """Return (B, N0): what the scores of cold items are predicted from."""
     total = torch.zeros_like(parts.fused)
     for scores, _ in parts.evidence:
         mean, spread = moments(scores, warm)
@@ -111,9 +111,9 @@ def _evidence(parts: Parts, warm: Tensor) -> Tensor:
     return total
 
 
-def _boosted(extension: ColdExtension, parts: Parts, evidence: Tensor, boost: float) -> Tensor:
+def _boosted(extension: ColdExtension, parts: Parts, told: Tensor, boost: float) -> Tensor:
     """(B, N) scores with the cold ones moved by a boost."""
-    scores = extension(parts.fused, evidence)
+    scores = extension(parts.fused, told)
     _, spread = moments(parts.fused, extension.warm)
     return torch.where(extension.warm, scores, scores + boost * spread)
 

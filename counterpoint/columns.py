@@ -26,6 +26,8 @@ ATTRIBUTES: Final = "attributes"
 AVAILABLE_FROM: Final = "available_from"
 AVAILABLE_UNTIL: Final = "available_until"
 
+VECTOR: Final = "vector"
+
 FOLD: Final = "fold"
 HELD_OUT: Final = "held_out"
 """Whether the item of an event is withheld from the fit, so that it is judged as a new one."""
@@ -79,6 +81,8 @@ ITEMS: Final = pl.Schema(
     }
 )
 USERS: Final = pl.Schema({USER: pl.String(), ATTRIBUTES: pl.List(pl.String())})
+VECTORS: Final = pl.Schema({ITEM: pl.String(), VECTOR: pl.List(pl.Float32())})
+"""The vectors of one modality (vector_tables.py)."""
 
 EXAMPLES: Final = pl.Schema(
     {

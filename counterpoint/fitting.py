@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -128,7 +129,10 @@ def tower_config(config: TrainConfig, variant: str) -> TrainConfig:
         }
     )
     gate = config.tower.text_gate if other.text_gate is None else other.text_gate
-    tower = config.tower.model_copy(update={"text_gate": gate})
+    gates: dict[str, Any] = {"text_gate": gate}
+    if other.modality_gate is not None:
+        gates |= {"modality_gate": other.modality_gate, "modality_gates": {}}
+    tower = config.tower.model_copy(update=gates)
     return config.model_copy(update={"fit": fit, "tower": tower})
 
 
@@ -179,6 +183,7 @@ def fit_towers(
             popularity,
             (torch.from_numpy(index), torch.from_numpy(weight)),
             config.tower,
+            {c.modality.name: torch.from_numpy(c.vectors) for c in catalogue.contents},
         )
     context = ObjectiveContext(
         popularity=popularity,

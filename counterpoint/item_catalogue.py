@@ -1,7 +1,8 @@
 """All items of a training run with what is known about them."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from counterpoint import columns, tables
+from counterpoint import columns, modalities, tables
 from counterpoint.cold import attribute_vocabulary, item_features
 from counterpoint.config.train import EncoderConfig, TrainConfig
 from counterpoint.errors import DataError
+from counterpoint.modalities import Content
 from counterpoint.text import item_texts
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class ItemCatalogue:
         encoder_sha256: Its weights.
         encoder_trained: It is one that was trained for this catalogue.
         encoder_report: How it was trained; empty: it was not.
+        contents: The modalities and their vectors, in the order of the features.
     """
 
     items: pl.DataFrame
@@ -46,9 +49,23 @@ class ItemCatalogue:
     encoder_sha256: str | None
     encoder_trained: bool
     encoder_report: dict[str, Any]
+    contents: Sequence[Content] = ()
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def silencing(self, names: Collection[str]) -> "ItemCatalogue":
+        """Return the catalogue with modalities that say nothing of new items: of weight 0."""
+        features, contents = self.features.copy(), []
+        start = self.text.shape[1]
+        for content in self.contents:
+            modality, end = content.modality, start + content.modality.width
+            if modality.name in names:
+                features[:, start:end] = 0.0
+                modality = replace(modality, weight=0.0)
+            contents.append(replace(content, modality=modality))
+            start = end
+        return replace(self, features=features, contents=contents)
 
 
 def list_items(interactions: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
@@ -80,8 +97,10 @@ def describe(
     interactions: pl.DataFrame,
     items: pl.DataFrame,
     config: TrainConfig,
+    vectors: modalities.Frames | None = None,
     *,
     workdir: Path | None = None,
+    users: pl.DataFrame | None = None,
 ) -> ItemCatalogue:
     """Collect the items of both tables and encode their text.
 
@@ -89,10 +108,13 @@ def describe(
         interactions: Canonical interactions; with ``fold`` where the encoder is to be trained.
         items: Canonical items; of rows with one id the first counts.
         config: Encoder and cold settings.
+        vectors: Of the modalities.
         workdir: Folder of the checkpoints of the encoder's training; none: ``fit.checkpoints``.
+        users: Canonical users, where the encoder is to be trained on histories as text.
 
     Raises:
-        DataError: There is no item at all.
+        ConfigError: A setting names a modality that the data do not have.
+        DataError: There is no item at all, or vectors of one modality do not fit together.
     """
     rows = list_items(interactions, items)
     texts = item_texts(rows)
@@ -107,18 +129,21 @@ def describe(
         from counterpoint import text_stage
 
         folder = workdir or Path(config.fit.checkpoints)
-        encoder = text_stage.obtain(rows, texts, interactions, config, workdir=folder)
+        encoder = text_stage.obtain(rows, texts, interactions, config, workdir=folder, users=users)
         text = encoder.encoder.encode(texts)
     tokens = [list(found or ()) for found in rows[columns.ATTRIBUTES].to_list()]
     vocabulary = attribute_vocabulary(tokens, max_tokens=config.cold.max_attributes)
+    contents = modalities.learn(vectors or {}, rows[columns.ITEM].to_list(), config)
+    shown = [(content.modality.weight, content.vectors) for content in contents]
     return ItemCatalogue(
         rows,
         {item: place for place, item in enumerate(rows[columns.ITEM])},
         text,
         vocabulary,
-        item_features(text, tokens, vocabulary, config.cold),
+        item_features(text, tokens, vocabulary, config.cold, shown),
         encoder.encoder.config if encoder else None,
         encoder.encoder.weights_sha256 if encoder else None,
         bool(encoder and encoder.trained),
         encoder.report if encoder else {},
+        contents,
     )

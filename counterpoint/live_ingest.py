@@ -11,6 +11,7 @@ from counterpoint.attributes import Spec, normalise
 from counterpoint.errors import DataError
 from counterpoint.live_items import StoredItem
 from counterpoint.live_store import LiveStore, UnusableStore
+from counterpoint.live_vectors import numbers
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,30 @@ def merged(
         f"{len(stored) - added - gone} filled nulls of the data set's rows, {gone} removed."
     )
     return pl.concat([old, new]), [note, *faults]
+
+
+def with_vectors(rows: pl.LazyFrame, stored: Sequence[StoredItem], name: str) -> pl.LazyFrame:
+    """Add the vectors of live items; where the data set has one of an item as well, that counts.
+
+    Args:
+        rows: ``columns.VECTORS`` of a modality, lazy.
+        stored: Rows of the store.
+        name: Of the modality.
+    """
+    live = {
+        row.item.item_id: numbers(content)
+        for row in stored
+        if row.removed_at is None
+        for modality, content in row.item.vectors
+        if modality == name
+    }
+    frame = pl.LazyFrame(
+        {columns.ITEM: list(live), columns.VECTOR: list(live.values())}, schema=columns.VECTORS
+    )
+    empty = pl.col(columns.VECTOR).is_null() & pl.col(columns.ITEM).is_in(list(live))
+    own = rows.filter(~empty.fill_null(False))
+    added = frame.join(own, on=columns.ITEM, how="anti", maintain_order="left")
+    return pl.concat([own, added])
 
 
 def _frame(stored: Sequence[StoredItem], spec: Spec) -> tuple[pl.DataFrame, list[str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from counterpoint import live_vectors
 from counterpoint.attributes import Spec, normalise
 from counterpoint.item_text import item_text
 
@@ -21,7 +22,7 @@ MAX_TEXT = 20_000
 MAX_ATTRIBUTES = 200
 MAX_ATTRIBUTE = 256
 
-FIELDS = ("item_id", "title", "text", "attributes", "available_from", "available_until")
+FIELDS = ("item_id", "title", "text", "attributes", "available_from", "available_until", "vectors")
 
 
 class FaultyItem(ValueError):
@@ -39,6 +40,8 @@ class LiveItem:
         attributes: Raw ``name=value`` tokens. Each version bins them by its own specification.
         available_from: Microseconds since 1970, or none.
         available_until: Microseconds since 1970, or none.
+        vectors: Name of a modality and its vector, as it was given: little-endian float32. Each
+            version reads those of the modalities it was trained with.
     """
 
     item_id: str
@@ -47,6 +50,7 @@ class LiveItem:
     attributes: tuple[str, ...] = ()
     available_from: int | None = None
     available_until: int | None = None
+    vectors: tuple[tuple[str, bytes], ...] = ()
 
     def tokens(self, spec: Spec) -> list[str]:
         """The tokens under a version's specification.
@@ -69,6 +73,7 @@ class LiveItem:
             "attributes": list(self.attributes),
             "available_from": instant(self.available_from),
             "available_until": instant(self.available_until),
+            "vectors": {name: live_vectors.numbers(content) for name, content in self.vectors},
         }
 
 
@@ -105,7 +110,8 @@ def parse(given: Mapping[str, Any], *, spec: Spec | None = None) -> LiveItem:
     Args:
         given: The fields of ``FIELDS``; all but ``item_id`` may be absent or null. ``attributes``
             is a list of ``name=value``, or an object of name -> value or list of values. Times are
-            ISO 8601 (UTC unless they say otherwise) or datetimes.
+            ISO 8601 (UTC unless they say otherwise) or datetimes. ``vectors`` is an object of
+            name of a modality -> list of numbers, or null.
         spec: How a version bins attributes; none: only their form is checked.
 
     Raises:
@@ -123,6 +129,7 @@ def parse(given: Mapping[str, Any], *, spec: Spec | None = None) -> LiveItem:
         attributes=_attributes(given.get("attributes"), spec or {}),
         available_from=_time(given, "available_from"),
         available_until=_time(given, "available_until"),
+        vectors=_vectors(given.get("vectors")),
     )
     start, end = item.available_from, item.available_until
     if start is not None and end is not None and end <= start:
@@ -242,6 +249,13 @@ def _plain(name: str, value: Any) -> Any:
             f"or a list of them."
         )
     return value
+
+
+def _vectors(value: Any) -> tuple[tuple[str, bytes], ...]:
+    try:
+        return live_vectors.parse(value)
+    except ValueError as error:
+        raise FaultyItem(f"vectors: {error}") from None
 
 
 def _time(given: Mapping[str, Any], field: str) -> int | None:

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from counterpoint import live_vectors
 from counterpoint.live_items import FaultyItem, LiveItem, StoredItem, Vector
 
 WAIT_SECONDS = 30.0
@@ -22,7 +24,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
     item_id TEXT PRIMARY KEY, title TEXT, text TEXT, attributes TEXT NOT NULL,
     available_from INTEGER, available_until INTEGER,
-    added_at INTEGER NOT NULL, removed_at INTEGER, revision INTEGER NOT NULL
+    added_at INTEGER NOT NULL, removed_at INTEGER, revision INTEGER NOT NULL, vectors TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_revision ON items (revision);
 CREATE TABLE IF NOT EXISTS vectors (
@@ -31,9 +33,12 @@ CREATE TABLE IF NOT EXISTS vectors (
 ) WITHOUT ROWID;
 """
 _FORMAT = 1
+"""Stores without the column ``vectors`` have it too: programs before that column go on reading and
+writing stores that have it."""
+
 _COLUMNS = (
     "item_id, title, text, attributes, available_from, available_until, added_at, removed_at, "
-    "revision"
+    "revision, vectors"
 )
 
 
@@ -109,18 +114,14 @@ class LiveStore:
     def since(self, revision: int = 0) -> list[StoredItem]:
         """Return the rows written after a revision, oldest addition first."""
         rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM items WHERE revision > ? ORDER BY added_at, item_id",
-            (revision,),
+            "SELECT * FROM items WHERE revision > ? ORDER BY added_at, item_id", (revision,)
         )
-        return [_stored(row) for row in rows]
+        return _stored(rows)
 
     def get(self, item_id: str) -> StoredItem | None:
         """Return one row, tombstones included."""
-        rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM items WHERE item_id = ?", (item_id,)
-        )
-        row = rows.fetchone()
-        return None if row is None else _stored(row)
+        rows = self._connection.execute("SELECT * FROM items WHERE item_id = ?", (item_id,))
+        return next(iter(_stored(rows)), None)
 
     def vectors(self, encoder_sha256: str, item_ids: Sequence[str]) -> dict[tuple[str, str], bytes]:
         """Return (item id, text hash) -> vector of the items under an encoder."""
@@ -206,7 +207,7 @@ class LiveStore:
         stays = before is not None and before.removed_at is None
         self._connection.execute("DELETE FROM vectors WHERE item_id = ?", (item.item_id,))
         self._connection.execute(
-            f"INSERT OR REPLACE INTO items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            f"INSERT OR REPLACE INTO items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
             (
                 item.item_id,
                 item.title,
@@ -216,6 +217,7 @@ class LiveStore:
                 item.available_until,
                 before.added_at if before is not None and stays else _now(),
                 self._next_revision(),
+                live_vectors.to_text(item.vectors),
             ),
         )
 
@@ -237,6 +239,7 @@ class LiveStore:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
         try:
+            self._widen()
             yield
             self._connection.execute("COMMIT")
         except BaseException as error:
@@ -245,6 +248,12 @@ class LiveStore:
             if isinstance(error, sqlite3.Error):
                 raise self._unusable(error) from error
             raise
+
+    def _widen(self) -> None:
+        """Add what stores of earlier releases lack."""
+        found = self._connection.execute("SELECT name FROM pragma_table_info('items')").fetchall()
+        if found and ("vectors",) not in found:
+            self._connection.execute("ALTER TABLE items ADD COLUMN vectors TEXT")
 
     def _unusable(self, error: Exception) -> UnusableStore:
         return UnusableStore(
@@ -266,13 +275,17 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _stored(row: Sequence[object]) -> StoredItem:
-    values: Mapping[str, object] = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    fields = {name: values[name] for name in LiveItem.__dataclass_fields__}
-    fields["attributes"] = tuple(json.loads(str(values["attributes"])))
-    return StoredItem(
-        LiveItem(**fields),  # type: ignore[arg-type]
-        values["added_at"],  # type: ignore[arg-type]
-        values["removed_at"],  # type: ignore[arg-type]
-        values["revision"],  # type: ignore[arg-type]
-    )
+def _stored(found: sqlite3.Cursor) -> list[StoredItem]:
+    names = [column[0] for column in found.description]
+    stored = []
+    for row in found:
+        values: Mapping[str, Any] = dict(zip(names, row, strict=True))
+        fields: dict[str, Any] = {name: values.get(name) for name in LiveItem.__dataclass_fields__}
+        fields["attributes"] = tuple(json.loads(values["attributes"]))
+        fields["vectors"] = live_vectors.from_text(values.get("vectors"))
+        stored.append(
+            StoredItem(
+                LiveItem(**fields), values["added_at"], values["removed_at"], values["revision"]
+            )
+        )
+    return stored

@@ -20,6 +20,7 @@ from counterpoint.errors import DataError
 from counterpoint.factors import FactorScorer
 from counterpoint.fusion import FusionWeights
 from counterpoint.graph import RecommenderModule
+from counterpoint.item_features import Modality
 from counterpoint.landmarks import Landmarks
 from counterpoint.linear import LinearScorer
 from counterpoint.prior import PriorScorer
@@ -58,6 +59,7 @@ class Settings:
         encoder_trained: It was trained for this model, whose folder holds it.
         template: Version of the text templates.
         attributes: How raw user and item attributes become tokens (``dataset.json``).
+        modalities: Precomputed vectors in the cold features, between text and attributes.
     """
 
     dim: int
@@ -75,6 +77,7 @@ class Settings:
     encoder_trained: bool = False
     template: int = TEMPLATE_VERSION
     attributes: dict[str, Any] = field(default_factory=dict)
+    modalities: tuple[Modality, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,7 @@ def _read(folder: Path) -> Stored:
             "linears": tuple(Weighting.model_validate(how) for how in raw["linears"]),
             "factors": FactorSettings(**raw["factors"]) if raw["factors"] else None,
             "fusion": FusionWeights(**raw["fusion"] | {"linears": tuple(raw["fusion"]["linears"])}),
+            "modalities": tuple(map(Modality.of, raw.get("modalities", ()))),
             "encoder": raw["encoder"] and EncoderConfig.model_validate(raw["encoder"]),
         }
     )

@@ -6,7 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from counterpoint.errors import DataError
 from counterpoint.recommender import Recommender
+
+MOST_BYTES = 2**31 - 2**20
+"""Protocol buffers end at 2 GiB; the nodes need a little too."""
 
 TENSORS = {
     "inputs": {
@@ -77,7 +81,17 @@ def export_module(
         free: Tensor name -> free axes and their names.
         path: File to write.
         opset: ONNX operator set.
+
+    Raises:
+        DataError: The graph would be larger than an ONNX file can be.
     """
+    size = tensor_bytes(module)
+    if size >= MOST_BYTES:
+        raise DataError(
+            f"The tensors of {path.name} take {size / 1e9:.2f} GB; an ONNX file holds at most "
+            f"{MOST_BYTES / 1e9:.2f}. Use a smaller encoder, leave out items that are no longer "
+            "offered, or lower train.tower.dim and train.cold.max_attributes."
+        )
     with warnings.catch_warnings():
         # The tracer warns of every Python number it fixes; the parity check judges the result.
         warnings.simplefilter("ignore")
@@ -91,3 +105,10 @@ def export_module(
             opset_version=opset,
             dynamo=False,
         )
+
+
+def tensor_bytes(module: nn.Module) -> int:
+    """Return the bytes of all different tensors of a module."""
+    tensors = [*module.parameters(), *module.buffers()]
+    distinct = {tensor.data_ptr() or id(tensor): tensor for tensor in tensors}
+    return sum(tensor.numel() * tensor.element_size() for tensor in distinct.values())

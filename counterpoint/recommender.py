@@ -16,6 +16,7 @@ from counterpoint.config.train import ColdConfig
 from counterpoint.errors import DataError
 from counterpoint.graph import RecommenderModule
 from counterpoint.histories import Histories
+from counterpoint.modalities import Frames, prepared
 from counterpoint.model_folder import Settings, Stored
 from counterpoint.model_inputs import Inputs, pad
 from counterpoint.text import item_texts
@@ -65,7 +66,8 @@ class Recommender:
     @property
     def text_width(self) -> int:
         """T: width of the text vectors; 0 without text."""
-        return self.module.cold.features.shape[1] - len(self.settings.item_vocabulary)
+        others = sum(modality.width for modality in self.settings.modalities)
+        return self.module.cold.width - others - len(self.settings.item_vocabulary)
 
     def inputs(self, histories: Histories) -> Inputs:
         """Pad a batch of histories to its longest, keeping the newest ``history_length`` events."""
@@ -184,39 +186,66 @@ class Recommender:
         return allowed
 
     def extend(
-        self, items: pl.DataFrame, *, vectors: npt.NDArray[np.float32] | None = None
+        self,
+        items: pl.DataFrame,
+        *,
+        vectors: npt.NDArray[np.float32] | None = None,
+        modalities: Frames | None = None,
     ) -> "Recommender":
-        """Return a recommender that knows further items from their text and attributes.
+        """Return a recommender that knows further items from text, modalities and attributes.
 
-        Items it already knows are skipped. A new item without text and known attributes scores
-        below all others.
+        Items it already knows are skipped. A new item of which nothing is known scores below all
+        others.
 
         Args:
             items: Canonical items (absent columns count as null).
             vectors: (len(items), T) text vectors, if the caller has them already; else the encoder
                 of the settings computes them.
+            modalities: Name of a modality -> item_id and vector of any of these items.
+
+        Raises:
+            DataError: A vector does not fit the model's modalities.
         """
         index = self.item_index
         new = ~items[columns.ITEM].is_in(list(index)) & items[columns.ITEM].is_first_distinct()
         if not new.any():
             return self
         added = tables.conform(items.filter(new), columns.ITEMS, table="items")
+        text = None if vectors is None else vectors[new.to_numpy()]
+        return self.with_items(added, self.features(added, text, modalities))
+
+    def features(
+        self,
+        items: pl.DataFrame,
+        vectors: npt.NDArray[np.float32] | None = None,
+        modalities: Frames | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return the (len(items), F) cold features of canonical items; arguments as of `extend`."""
         width = self.text_width
         if vectors is not None:
-            text = vectors[new.to_numpy()]
+            text = vectors
         elif self.settings.encoder is None or width == 0:
-            text = np.zeros((len(added), width), dtype=np.float32)
+            text = np.zeros((len(items), width), dtype=np.float32)
         else:
             # Only here is the language model needed: loading a recommender stays light.
             from counterpoint.encoder import TextEncoder
 
-            text = TextEncoder(self.settings.encoder).encode(item_texts(added))
-        features = item_features(
+            text = TextEncoder(self.settings.encoder).encode(item_texts(items))
+        return item_features(
             text,
-            [list(tokens or ()) for tokens in added[columns.ATTRIBUTES].to_list()],
+            [list(tokens or ()) for tokens in items[columns.ATTRIBUTES].to_list()],
             self.settings.item_vocabulary,
             ColdConfig(attribute_weight=self.settings.attribute_weight),
+            prepared(self.settings.modalities, modalities or {}, items[columns.ITEM].to_list()),
         )
+
+    def with_items(self, added: pl.DataFrame, features: npt.NDArray[np.float32]) -> "Recommender":
+        """Return a recommender with further items.
+
+        Args:
+            added: (M,) canonical rows of items it does not know.
+            features: (M, F), as of ``features``.
+        """
         old = self.module.cold
         cold = ColdExtension(
             old.warm,

@@ -3,10 +3,20 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
-from counterpoint import candidates, cold_choice, fitting, holdout, splits, trainer
+from counterpoint import (
+    budget,
+    candidates,
+    cold_choice,
+    fitting,
+    holdout,
+    modality_choice,
+    splits,
+    trainer,
+)
 from counterpoint.budget import Budget
 from counterpoint.choices import Found, start
 from counterpoint.config.train import TrainConfig
@@ -47,6 +57,7 @@ def choose(
         config: Grids and budget.
         train_tower: See ``TrainTower``.
     """
+    config = _without_needless(config, catalogue)
     n_train = splits.fit_events(interactions, "final")["user_id"].n_unique()
     first = start(config, has_text=catalogue.text.shape[1] > 0, train_users=n_train)
     if config.choices.budget_seconds == 0:
@@ -75,6 +86,8 @@ def choose(
         histories, targets, fold.warm, tokens, config.fit.history_length
     ).sample(config.choices.max_valid_users, config.seed)
     allowance = Budget(config.choices.budget_seconds)
+    # Before the towers take what is left, for it costs little beside them.
+    judges_modalities = bool(catalogue.contents) and _allowed(allowance, catalogue, config)
     fitted = candidates.fit(
         fold,
         validation,
@@ -98,12 +111,18 @@ def choose(
         for days, values in by_days.items()
     ]
     tower = fitted.towers.get(taken.tower_variant)
+    boosts: list[dict[str, Any]] = []
+    silent: list[str] = []
     if tower is not None:
         module = fitting.assemble(fold, catalogue, tower, taken, tokens, config)
+        if judges_modalities:
+            silent, judged = modality_choice.choose(module, fold, validation, catalogue, config)
+            tried += judged
+        if silent:
+            catalogue = catalogue.silencing(silent)
+            module = fitting.assemble(fold, catalogue, tower, taken, tokens, config)
         boost, boosts = cold_choice.choose(module, fold, validation, catalogue, config)
         taken = replace(taken, boost=boost)
-    else:
-        boosts = []
     return Found(
         taken,
         float(ndcg.mean()),
@@ -112,7 +131,29 @@ def choose(
         why,
         [*tried, *fitted.tried, *search.tried, *boosts],
         allowance.skipped,
+        silent,
     )
+
+
+def _allowed(allowance: Budget, catalogue: ItemCatalogue, config: TrainConfig) -> bool:
+    """Whether the budget allows to choose the modalities."""
+    items = min(len(catalogue), config.cold.max_items)
+    each = budget.regression_seconds(items, catalogue.features.shape[1])
+    fits = modality_choice.FOLDS * (1 + len(catalogue.contents))
+    return allowance.allows("modalities of new items", fits * each)
+
+
+def _without_needless(config: TrainConfig, catalogue: ItemCatalogue) -> TrainConfig:
+    """Leave out the towers that differ from the configured one in modalities that are not there."""
+    if catalogue.contents:
+        return config
+    towers = {
+        name: variant
+        for name, variant in config.choices.towers.items()
+        if variant.modality_gate is None or variant.steps != 1.0 or variant.text_gate is not None
+    }
+    choices = config.choices.model_copy(update={"towers": towers})
+    return config.model_copy(update={"choices": choices})
 
 
 def _users(interactions: pl.DataFrame, catalogue: ItemCatalogue) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from counterpoint import artifacts, columns
+from counterpoint import artifacts, columns, vector_tables
 from counterpoint.errors import DataError
 
 
@@ -26,6 +26,7 @@ class Tables:
 
 
 HASHED_ROWS = 1 << 17
+HASHED_VECTORS = 1 << 12
 
 FILES = {
     "interactions": (artifacts.INTERACTIONS, columns.INTERACTIONS),
@@ -79,7 +80,7 @@ def content_hash(tables: Tables | Path) -> str:
 
     Args:
         tables: The tables, or the folder of their Parquet files, which are then read in slices so
-            that memory stays bounded.
+            that memory stays bounded. Of a folder the vectors of its modalities count too.
     """
     digest = hashlib.sha256()
     for table, (name, schema) in FILES.items():
@@ -89,6 +90,12 @@ def content_hash(tables: Tables | Path) -> str:
         for rows in frame.collect_batches(chunk_size=HASHED_ROWS, maintain_order=True):
             # One line a row, so the slices' borders leave no trace in the text.
             digest.update(conform(rows, schema, table=table).write_ndjson().encode())
+    vectors = vector_tables.named(tables) if isinstance(tables, Path) else {}
+    for name, file in vectors.items():
+        digest.update(vector_tables.table(name).encode())
+        whole = pl.scan_parquet(file)
+        for rows in whole.collect_batches(chunk_size=HASHED_VECTORS, maintain_order=True):
+            digest.update(rows.write_ndjson().encode())
     return digest.hexdigest()
 
 

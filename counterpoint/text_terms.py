@@ -1,4 +1,4 @@
-"""Which words and attributes of an item speak for it: each is left out and the item scored anew.
+"""Which words, attributes and modalities of an item speak for it: each is left out in turn.
 
 The variants go through the path of new items (``Recommender.extend``): text encoder, features,
 kernel-ridge regression of the user's scores. For a cold item this is the path its score came from.
@@ -23,13 +23,16 @@ MAX_TERMS = 40
 """Title words and attributes come first, then the first words of the description."""
 
 
+MODALITY = "modality"
+
+
 @dataclass(frozen=True)
 class Term:
-    """One word or attribute of the item.
+    """One word, attribute or modality of the item.
 
     Attributes:
-        term: As written; an attribute is ``name=value``.
-        source: ``title``, ``attribute`` or ``text``.
+        term: As written; an attribute is ``name=value``; a modality has its name.
+        source: ``title``, ``attribute``, ``text`` or ``modality``.
         contribution: Fall of the item's predicted score without it; may be negative.
     """
 
@@ -43,9 +46,9 @@ class TextTerms:
     """Terms of an item, greatest contribution first.
 
     Attributes:
-        terms: At most ``MAX_TERMS``.
-        exact: Whether the item's score itself came from its text and attributes.
-        score: Predicted from text and attributes.
+        terms: At most ``MAX_TERMS`` words and attributes, and the modalities.
+        exact: Whether the item's score itself came from these.
+        score: Predicted from these.
     """
 
     terms: list[Term]
@@ -84,6 +87,8 @@ def text_terms(
         parts = tokens if source == columns.ATTRIBUTES else words[source]
         rest = parts[:place] + parts[place + 1 :]
         rows.append({**whole, source: rest if source == columns.ATTRIBUTES else " ".join(rest)})
+    blocks = _blocks(recommender, item)
+    rows += [whole] * len(blocks)
     # Ids that no catalogue holds, so that each variant is scored as a new item.
     taken = set(recommender.item_ids)
     prefix = "variant"
@@ -91,7 +96,13 @@ def text_terms(
         prefix += "'"
     named = [{**r, columns.ITEM: f"{prefix} {number}"} for number, r in enumerate(rows)]
     frame = pl.DataFrame(named, schema=columns.ITEMS)
-    extended = recommender.extend(frame, vectors=_vectors(recommender, frame, encoder))
+    features = recommender.features(frame, _vectors(recommender, frame, encoder))
+    for block in blocks.values():
+        features[:, block] = recommender.module.cold.features[item, block].numpy()
+    for variant, block in enumerate(blocks.values(), start=1 + len(found)):
+        features[variant, block] = 0.0
+    found += [(name, MODALITY, 0) for name in blocks]
+    extended = recommender.with_items(frame, features)
     scores = extended.score(user)[0, recommender.n_items :].astype(np.float64)
     kind = {columns.ATTRIBUTES: "attribute"}
     terms = [
@@ -101,6 +112,17 @@ def text_terms(
     return TextTerms(
         sorted(terms, key=lambda t: -t.contribution), is_cold(recommender, item), float(scores[0])
     )
+
+
+def _blocks(recommender: Recommender, item: int) -> dict[str, slice]:
+    """Modalities that the item has -> their columns among the features."""
+    start, out = recommender.text_width, {}
+    for modality in recommender.settings.modalities:
+        block = slice(start, start + modality.width)
+        if recommender.module.cold.features[item, block].any():
+            out[modality.name] = block
+        start += modality.width
+    return out
 
 
 def _row(recommender: Recommender, item: int, described: pl.DataFrame | None) -> dict[str, Any]:

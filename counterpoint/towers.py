@@ -1,6 +1,7 @@
-"""The two towers: items from id and text, users from their history alone."""
+"""The two towers: items from id, text and modalities, users from their history alone."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -58,9 +59,10 @@ def build(
     popularity: Tensor,
     neighbours: tuple[Tensor, Tensor],
     config: TowerConfig,
+    modalities: Mapping[str, Tensor] | None = None,
 ) -> TwoTower:
-    """Assemble the towers; the history table starts from the same text components as the ids."""
-    item = ItemTower(text, popularity, neighbours, config)
+    """Assemble the towers; the history table starts from the same components as the ids."""
+    item = ItemTower(text, popularity, neighbours, config, modalities)
     user = UserTower(len(text), config.dim, config.pools, config.dropout)
     hops = HopWeights.of(config.history_smoothing, config)
     if hops.active and neighbours[0].shape[1]:

@@ -18,6 +18,7 @@ from counterpoint.config.train import TrainConfig
 from counterpoint.fitting import Fold
 from counterpoint.isolation import peak_rss_mb
 from counterpoint.item_catalogue import ItemCatalogue, describe
+from counterpoint.modalities import Frames
 from counterpoint.model_folder import FactorSettings
 from counterpoint.recommender import KEPT, Recommender, Settings
 from counterpoint.tower_scorer import TowerScorer
@@ -35,6 +36,7 @@ def fit(
     workdir: Path,
     tensorboard: Path | None = None,
     attributes: dict[str, Any] | None = None,
+    vectors: Frames | None = None,
 ) -> Recommender:
     """Train a recommender.
 
@@ -52,15 +54,17 @@ def fit(
             where a killed one was. Removed again when the fit is complete.
         tensorboard: Folder of the event files.
         attributes: How raw attributes become tokens, kept for serving.
+        vectors: Precomputed vectors of the items by modality.
 
     Raises:
-        ConfigError: An objective or one of its options is unknown.
-        DataError: There is no item at all, or the loss diverged.
+        ConfigError: An objective, one of its options or a modality is unknown.
+        DataError: There is no item at all, vectors of one modality do not fit together, or the loss
+            diverged.
     """
     chosen_objectives.load(config)
     with trainer.limited_threads(config.fit.threads):
         started, cpu = time.monotonic(), time.process_time()
-        catalogue = describe(interactions, items, config, workdir=workdir)
+        catalogue = describe(interactions, items, config, vectors, workdir=workdir, users=users)
         profiles: dict[str, Sequence[str]] = {
             row[columns.USER]: list(row[columns.ATTRIBUTES] or ())
             for row in users.iter_rows(named=True)
@@ -105,6 +109,8 @@ def fit(
             "why": found.why,
         }
         report["tried"], report["skipped"] = found.tried, found.skipped
+        if found.silent:
+            catalogue = catalogue.silencing(found.silent)
         report["choose_cpu_seconds"] = round(time.process_time() - cpu, 2)
 
         final = fitting.prepare(interactions, catalogue, profiles, "final", config)
@@ -113,11 +119,20 @@ def fit(
         if not result.steps:
             choices = replace(choices, tower=0.0)
         report["choices"] = choices.report()
+        if catalogue.contents:
+            speak = {c.modality.name: c.modality.weight for c in catalogue.contents}
+            report["choices"]["modalities of new items"] = speak
         module = fitting.assemble(final, catalogue, tower, choices, tokens, config)
         shutil.rmtree(checkpoints, ignore_errors=True)
         report["cpu_seconds"] = round(time.process_time() - cpu, 2)
         if catalogue.encoder_report:
             report["encoder"] = dict(catalogue.encoder_report)
+            before = report["encoder"].get("pretraining")
+            if before:
+                report["encoder"]["pretraining"] = {
+                    k: v for k, v in before.items() if k != "curves"
+                }
+                report["curves"]["encoder-pretraining"] = before["curves"]
             curves = report["encoder"].pop("curves", None)
             if curves:
                 report["curves"]["encoder"] = {"total": curves.pop("loss"), "terms": {}, **curves}
@@ -145,6 +160,7 @@ def fit(
                 encoder_sha256=catalogue.encoder_sha256,
                 encoder_trained=catalogue.encoder_trained,
                 attributes=attributes or {},
+                modalities=tuple(content.modality for content in catalogue.contents),
             ),
             report,
         )
@@ -160,5 +176,7 @@ def _key(config: TrainConfig, catalogue: ItemCatalogue, examples: pl.DataFrame) 
     digest = hashlib.sha256(config.model_dump_json().encode())
     digest.update("\n".join(catalogue.items[columns.ITEM]).encode())
     digest.update(catalogue.text.tobytes())
+    for content in catalogue.contents:
+        digest.update(content.vectors.tobytes())
     digest.update(examples.hash_rows(seed=0).to_numpy().tobytes())
     return digest.hexdigest()[:16]

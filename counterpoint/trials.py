@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from counterpoint import evaluation
+from counterpoint import evaluation, vector_tables
 from counterpoint.catalogues import on_catalogue
 from counterpoint.cold_start import warm_and_cold
 from counterpoint.config import Config
@@ -88,6 +88,7 @@ def model_trial(method: str, data: TrialData, settings: Config) -> Trial:
             drawn,
             settings.train,
             workdir=Path(workdir),
+            vectors=vector_tables.read(data.folder),
         )
         cpu = time.process_time() - started
     task = data.task(known, evaluation.candidates(model.item_ids, known))

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,10 @@ from serving.credentials import NO_CREDENTIALS, Credentials
 
 ROWS = 32
 """Items of one request; they are encoded in one run and written together."""
+
+BYTES = 500_000
+"""Most bytes of their JSON in one request, a single item apart: vectors are long, and a server
+takes 1 MB where the deployment says nothing else."""
 
 _PAUSE = 0.005
 
@@ -60,7 +64,7 @@ class LiveItemsClient:
     def add(
         self, items: Sequence[Mapping[str, Any]], *, replace: bool = False
     ) -> list[dict[str, Any]]:
-        """Add items; each request of ``ROWS`` items is written as a whole or not at all.
+        """Add items; each request, of at most ``ROWS``, is written as a whole or not at all.
 
         Args:
             items: Fields of docs/serving.md, New items.
@@ -140,12 +144,15 @@ class LiveItemsClient:
 
     def _all(self, action: str, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = []
-        for start in range(0, len(items), ROWS):
-            answers += self._ask(action, items[start : start + ROWS])
+        for rows in _requests([json.dumps(item) for item in items]):
+            answers += self._send(action, rows)
         return answers
 
     def _ask(self, action: str, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        columns = {"action": [action] * len(items), "item": [json.dumps(i) for i in items]}
+        return self._send(action, [json.dumps(item) for item in items])
+
+    def _send(self, action: str, items: Sequence[str]) -> list[dict[str, Any]]:
+        columns = {"action": [action] * len(items), "item": items}
         inputs = []
         for name, values in columns.items():
             inputs.append(grpc.InferInput(name, [len(items), 1], "BYTES"))
@@ -161,3 +168,15 @@ class LiveItemsClient:
             )
         except InferenceServerException as error:
             raise messages.explain(error, self._url, self._timeout) from error
+
+
+def _requests(items: Sequence[str]) -> Iterator[list[str]]:
+    """Divide items, as JSON, into requests of at most ``ROWS`` and, if several, ``BYTES``."""
+    rows: list[str] = []
+    for item in items:
+        if rows and (len(rows) == ROWS or sum(map(len, rows)) + len(item) > BYTES):
+            yield rows
+            rows = []
+        rows.append(item)
+    if rows:
+        yield rows

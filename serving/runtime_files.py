@@ -18,6 +18,7 @@ RUNTIME_FILES = (
     "counterpoint/item_text.py",
     "counterpoint/live_items.py",
     "counterpoint/live_store.py",
+    "counterpoint/live_vectors.py",
     "counterpoint/plugins.py",
     "counterpoint/retrieval.py",
     "counterpoint/user_snapshot.py",

@@ -1,8 +1,9 @@
 """Measure what training the text encoder gains and costs: ``python -m benchmarks.encoder``.
 
 Parts: ``cold`` (new items, frozen against trained), ``sparse`` (short histories, text against
-none), ``speed`` and ``encode`` (beside sentence-transformers, which is installed for it with
-``pip install --no-deps sentence-transformers==6.2.0``). Writes ``benchmarks/encoder/results``.
+none), ``objectives`` (each loss alone), ``speed`` and ``encode`` (beside sentence-transformers,
+installed for it with ``pip install --no-deps sentence-transformers==6.2.0``). Writes
+``benchmarks/encoder/results``.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from benchmarks.encoder import cold, page, sparse, speed
+from benchmarks.encoder import cold, objectives, page, sparse, speed
 from benchmarks.quality.runs import prepare
 from counterpoint import config as configuration
 from counterpoint import tables
@@ -29,8 +30,8 @@ from counterpoint.trial_store import TrialStore
 HERE = Path(__file__).parent
 DATA = Path("benchmarks/quality/data/movielens-100k.yaml")
 FULL = Path("pipelines/configs/movielens-full.yaml")
-PARTS = ("cold", "sparse", "speed", "encode")
-BATCHES = ((256, 20), (4096, 2))
+PARTS = ("cold", "sparse", "objectives", "speed", "encode")
+BATCHES = ((256, 10), (4096, 1))
 """Pairs of a step, and how many steps."""
 
 REPEATS = 3
@@ -68,6 +69,8 @@ def measure(given: argparse.Namespace) -> None:
             row = cold.measure(settings, folder, digest, store, seeds=given.seeds)
         elif part == "sparse":
             row = sparse.measure(settings, folder, seeds=given.seeds)
+        elif part == "objectives":
+            row = objectives.measure(settings, folder, seeds=given.seeds)
         else:
             row = (_speed if part == "speed" else _encode)(settings, folder)
         when = f"{datetime.now(UTC):%Y-%m-%d}, load average {os.getloadavg()[1]:.1f}"

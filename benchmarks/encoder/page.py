@@ -11,6 +11,7 @@ def markdown(found: Found) -> str:
     parts: dict[str, Callable[[Found], Iterator[str]]] = {
         "cold": _cold,
         "sparse": _sparse,
+        "objectives": _objectives,
         "speed": _speed,
         "encode": _encode,
     }
@@ -68,6 +69,27 @@ def _sparse(found: Found) -> Iterator[str]:
             f"{values[n]:.4f}" + (f" ({_gain(rows[n])})" if n in rows else "") for n in lengths
         ]
         yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _objectives(found: Found) -> Iterator[str]:
+    yield "## Each loss alone"
+    yield ""
+    yield (
+        "NDCG@10 of a tenth of the items, withheld and ranked by a ridge regression on the vectors "
+        f"of the others (what training stops by), seeds {_list(found['seeds'])}, which also draw "
+        "the items. Best look of at most 60 steps."
+    )
+    yield ""
+    yield f"| loss | {' | '.join(f'seed {n}' for n in found['seeds'])} | gain | CPU s |"
+    yield f"| --- | {' | '.join('---:' for _ in found['seeds'])} | ---: | ---: |"
+    first = next(iter(found["rows"].values()))
+    shown = " | ".join(f"{row['frozen_ndcg@10']:.4f}" for row in first)
+    yield f"| none: the encoder as it is | {shown} | | |"
+    for name, rows in found["rows"].items():
+        shown = " | ".join(f"{row['tuned_ndcg@10']:.4f}" for row in rows)
+        gain = sum(row["difference"] for row in rows) / len(rows)
+        seconds = sum(row["cpu_seconds"] for row in rows) / len(rows)
+        yield f"| {name} | {shown} | {gain:+.4f} | {seconds:.0f} |"
 
 
 def _speed(found: Found) -> Iterator[str]:

@@ -20,7 +20,6 @@ from counterpoint import columns
 from counterpoint.cold import ColdExtension
 from counterpoint.graph import RecommenderModule
 from counterpoint.histories import Histories
-from counterpoint.item_features import item_features
 from counterpoint.pools import ndcg
 from counterpoint.recommender import Recommender
 
@@ -34,18 +33,14 @@ class HiddenItems:
         users: (U,) indices of the users who liked some of them and something else.
         tastes: (U, F + 2), see ``ColdExtension.taste``.
         liked: (U, H) bool.
-        tokens: (H,) attribute tokens.
-        vocabulary: The tokens that count.
-        attribute_weight: See item_features.py.
+        others: (H, F - T) what their features hold beside the text.
     """
 
     items: npt.NDArray[np.int64]
     users: npt.NDArray[np.int64]
     tastes: npt.NDArray[np.float32]
     liked: npt.NDArray[np.bool_]
-    tokens: Sequence[Sequence[str]]
-    vocabulary: Sequence[str]
-    attribute_weight: float
+    others: npt.NDArray[np.float32]
 
     def scores(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the (U, H) scores the items would get if they were added with these vectors.
@@ -53,9 +48,7 @@ class HiddenItems:
         Args:
             vectors: (H, T) text vectors.
         """
-        features = item_features(
-            vectors, self.tokens, self.vocabulary, attribute_weight=self.attribute_weight
-        )
+        features = np.concatenate([vectors, self.others], axis=1)
         described = self.tastes[:, :-2] @ features.T + self.tastes[:, -2:-1]
         return np.where(features.any(axis=1), described, self.tastes[:, -1:])
 
@@ -119,15 +112,13 @@ def hide(
         histories.timestamps[~gone],
         histories.attributes,
     )
-    tokens = recommender.items[columns.ATTRIBUTES].to_list()
+    features = recommender.module.cold.features.numpy()
     return HiddenItems(
         items=hidden,
         users=judged,
         tastes=without(recommender, hidden).tastes(left.take(judged)),
         liked=liked[judged],
-        tokens=[list(tokens[item] or ()) for item in hidden],
-        vocabulary=recommender.settings.item_vocabulary,
-        attribute_weight=recommender.settings.attribute_weight,
+        others=features[hidden, recommender.text_width :],
     )
 
 

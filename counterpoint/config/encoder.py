@@ -5,43 +5,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from counterpoint.config.base import Section
+from counterpoint.config.pretrain import PretrainConfig
 from counterpoint.config.trainjob import TrainJobConfig
+from counterpoint.config.weights import WeightsConfig
 
 Pooling = Literal["auto", "mean", "cls", "last_token"]
 """How hidden states become one vector; ``auto``: the mean for encoders, the last token for
 decoders."""
-
-
-class LoraConfig(Section):
-    """Low-rank adapters (Hu et al. 2022) on linear layers; merged into the weights afterwards."""
-
-    rank: int = Field(default=8, ge=1)
-    """Rank of the update of each matrix."""
-
-    alpha: int = Field(default=16, ge=1)
-    """The update is scaled by alpha / rank."""
-
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Dropout before the adapters."""
-
-    targets: tuple[str, ...] = ("all-linear",)
-    """Ends of the names of the layers that are adapted; ``all-linear``: all within the blocks."""
-
-
-class WeightsConfig(Section):
-    """Which weights of the language model learn."""
-
-    method: Literal["last", "lora", "full"] = "last"
-    """``last``: the last blocks; ``lora``: adapters in the last blocks; ``full``: everything."""
-
-    layers: int | None = Field(default=2, ge=1)
-    """Number of last blocks for ``last`` and ``lora``; null: all blocks. What lies below them is
-    computed once per text and kept."""
-
-    lora: LoraConfig = LoraConfig()
-
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them."""
 
 
 class PairsConfig(Section):
@@ -215,6 +185,9 @@ class EncoderConfig(Section):
 
     cache: str = "var/assets"
     """Folder of downloaded weights and of cached text vectors (keyed by text and weights hash)."""
+
+    pretrain: PretrainConfig | None = None
+    """Masked training on histories as text before everything else; null: the weights stay."""
 
     tune: TuneConfig | None = None
     """Contrastive training on the interactions before the towers; null: the weights stay."""

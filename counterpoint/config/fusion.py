@@ -45,6 +45,9 @@ class TowerVariant(Section):
     text_gate: float | None = Field(default=None, ge=0)
     """Instead of train.tower.text_gate; null keeps it."""
 
+    modality_gate: float | None = Field(default=None, ge=0)
+    """Instead of the weight of every modality; null keeps them."""
+
 
 class ChoiceConfig(Section):
     """The choice of the settings on the validation fold."""
@@ -56,8 +59,10 @@ class ChoiceConfig(Section):
     towers: dict[str, TowerVariant] = {
         "longer": TowerVariant(steps=2.0),
         "without_text": TowerVariant(text_gate=0.0),
+        "without_modalities": TowerVariant(modality_gate=0.0),
     }
-    """Name -> tower tried beside the configured one, in this order, as far as the budget goes."""
+    """Name -> tower tried beside the configured one, in this order, as far as the budget goes; one
+    that differs only in what the items do not have is left out."""
 
     min_valid_users: int = Field(default=50, ge=1)
     """With fewer validation users the last positives of every user are held out as well."""

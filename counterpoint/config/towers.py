@@ -1,10 +1,12 @@
 """The two towers and how they are optimised."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from counterpoint.config.base import Section
+
+Gate = Annotated[float, Field(ge=0)]
 
 
 class TowerConfig(Section):
@@ -17,13 +19,26 @@ class TowerConfig(Section):
     """Dropout in the towers' hidden layers."""
 
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of item ids hidden in a step, so that the text part learns too."""
+    """Share of item ids hidden in a step, so that text and modalities learn too."""
 
     text_gate: float = Field(default=0.2, ge=0)
     """Weight of the text part in an item vector."""
 
+    modality_gate: float = Field(default=0.2, ge=0)
+    """Weight of the part of a modality (``ingest.modalities``) in an item vector."""
+
+    modality_gates: dict[str, Gate] = {}
+    """Name of a modality -> its weight instead of ``modality_gate``."""
+
+    gates: Literal["fixed", "learned"] = "fixed"
+    """``learned``: the weights of text and modalities are trained from these values on; 0 stays."""
+
+    modality_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the items that lose a modality in a step, text included, each modality by itself, so
+    that an item with any subset works. Without modalities text is never dropped."""
+
     id_scale: float = Field(default=0.08, gt=0)
-    """Scale of the text PCA that initialises the item ids."""
+    """Scale of the principal components of text and modalities that initialise the item ids."""
 
     smoothing: float = Field(default=0.7, ge=0, le=1)
     """Share of the graph neighbours in an item vector; 0: none."""

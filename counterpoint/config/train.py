@@ -1,6 +1,6 @@
 """The model and its training."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -81,6 +81,12 @@ class ColdConfig(Section):
 
     attribute_weight: float = Field(default=0.5, ge=0)
     """Weight of shared attributes beside the text in the kernel."""
+
+    modality_weight: float = Field(default=1.0, ge=0)
+    """Weight of the vectors of a modality beside the text in the kernel."""
+
+    modality_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Name of a modality -> its weight instead of ``modality_weight``."""
 
     boost: float = 0.0
     """Start of the choice: added to the scores of items without interactions, in standard

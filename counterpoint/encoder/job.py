@@ -160,12 +160,7 @@ def task_of(
     users = events[columns.USER].unique().sort().to_list()
     histories = from_events(events, index, user_ids=users)
     liked = histories.matrix(len(rows), positive_only=True)
-    popularity = np.asarray(liked.sum(0), dtype=np.float32).ravel()
-    withheld = cold_probe.withhold(
-        popularity, row >= 0, share=config.encoder.tune.withheld, seed=config.seed
-    )
-    # Items of one text stand or fall together, or the withheld ones would be known by another name.
-    withheld = np.isin(row, row[withheld]) & (row >= 0)
+    withheld = withheld_of(rows, texts, events, config)
     tokens = [list(found or ()) for found in rows[columns.ATTRIBUTES].to_list()]
     vocabulary = attribute_vocabulary(tokens, max_tokens=config.cold.max_attributes)
     table = tokenise(distinct, tokenizer, max_tokens=config.encoder.max_tokens)
@@ -179,6 +174,30 @@ def task_of(
         found = score_columns.solve(liked, withheld)
     regression = _regression(found, row, *given, seed=config.seed) if found else None
     return Task(table, row, histories, withheld, probe, regression)
+
+
+def withheld_of(
+    rows: pl.DataFrame, texts: Sequence[str], events: pl.DataFrame, config: TrainConfig
+) -> npt.NDArray[np.bool_]:
+    """Return (N,) bool: the items that training is judged on, if there is enough to judge by.
+
+    Args:
+        rows: (N,) canonical items in index order.
+        texts: N texts.
+        events: Ordered interactions that may be learned from.
+        config: With ``encoder.tune``.
+    """
+    assert config.encoder.tune is not None
+    place = {text: row for row, text in enumerate(sorted({text for text in texts if text}))}
+    row = np.array([place.get(text, -1) for text in texts], dtype=np.int64)
+    liked = events.filter(columns.POSITIVE).select(columns.USER, columns.ITEM).unique()
+    counts = dict(liked.group_by(columns.ITEM).len().iter_rows())
+    popularity = np.array([counts.get(item, 0) for item in rows[columns.ITEM]], dtype=np.float32)
+    withheld = cold_probe.withhold(
+        popularity, row >= 0, share=config.encoder.tune.withheld, seed=config.seed
+    )
+    # Items of one text stand or fall together, or the withheld ones would be known by another name.
+    return np.isin(row, row[withheld]) & (row >= 0)
 
 
 def _regression(

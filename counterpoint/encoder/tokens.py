@@ -85,7 +85,9 @@ def tokenise(
         tokenizer: Of the backbone.
         max_tokens: What is beyond is cut off.
     """
-    found: Any = tokenizer(list(texts), truncation=True, max_length=max_tokens, padding=False)
+    found: Any = {"input_ids": []}
+    if len(texts):
+        found = tokenizer(list(texts), truncation=True, max_length=max_tokens, padding=False)
     rows = [np.asarray(ids, dtype=np.int64) for ids in found["input_ids"]]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     return TokenTable(

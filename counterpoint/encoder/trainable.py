@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from counterpoint.config.encoder import WeightsConfig
+from counterpoint.config.weights import WeightsConfig
 from counterpoint.encoder import blocks
 from counterpoint.encoder.backbone import TextTower
 from counterpoint.errors import ConfigError
@@ -52,12 +52,15 @@ class Trainable:
         return self.tower.requires_grad_(False).eval()
 
 
-def choose(tower: TextTower, config: WeightsConfig) -> Trainable:
+def choose(
+    tower: TextTower, config: WeightsConfig, *, where: str = "train.encoder.tune.weights"
+) -> Trainable:
     """Set what learns; the tower is changed.
 
     Args:
         tower: Freshly loaded.
         config: Which weights.
+        where: Place of ``config`` in the configuration, for messages.
 
     Raises:
         ConfigError: The backbone has fewer blocks, or none that could be told apart.
@@ -74,8 +77,8 @@ def choose(tower: TextTower, config: WeightsConfig) -> Trainable:
     if count > len(layers):
         raise ConfigError(
             [
-                f"train.encoder.tune.weights.layers = {count}, but the encoder has {len(layers)} "
-                "blocks. Lower it, or use null for all."
+                f"{where}.layers = {count}, but the encoder has {len(layers)} blocks. "
+                "Lower it, or use null for all."
             ]
         )
     frozen = len(layers) - count
@@ -83,18 +86,22 @@ def choose(tower: TextTower, config: WeightsConfig) -> Trainable:
         for block in layers[frozen:]:
             block.requires_grad_(True)
         return Trainable(tower, frozen)
-    tower.backbone = _adapted(backbone, list(range(frozen, len(layers))), config)
+    tower.backbone = _adapted(backbone, list(range(frozen, len(layers))), config, where)
     return Trainable(tower, frozen)
 
 
-def _adapted(backbone: nn.Module, layers: list[int], config: WeightsConfig) -> nn.Module:
+def _adapted(
+    backbone: nn.Module, layers: list[int], config: WeightsConfig, where: str
+) -> nn.Module:
     # Heavy, and needed for adapters only.
     from peft import LoraConfig, get_peft_model
 
     wanted = config.lora.targets
+    found = blocks.find(backbone)
+    chosen = {id(module) for layer in layers for module in found[layer].modules()}
     inside = [
         name.rpartition(".")[2]
-        for block in blocks.find(backbone)
+        for block in found
         for name, module in block.named_modules()
         if isinstance(module, nn.Linear)
     ]
@@ -103,15 +110,19 @@ def _adapted(backbone: nn.Module, layers: list[int], config: WeightsConfig) -> n
     if unknown or not targets:
         raise ConfigError(
             [
-                f"train.encoder.tune.weights.lora.targets names {unknown}, which no block of the "
-                f"encoder has. Allowed: all-linear, or some of {', '.join(sorted({*inside}))}."
+                f"{where}.lora.targets names {unknown}, which no block of the encoder has. "
+                f"Allowed: all-linear, or some of {', '.join(sorted({*inside}))}."
             ]
         )
     settings = LoraConfig(
         r=config.lora.rank,
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,
-        target_modules=targets,
-        layers_to_transform=layers,
+        # Whole names: peft finds the numbers of layers only where their list is not at the top.
+        target_modules=[
+            name
+            for name, module in backbone.named_modules()
+            if id(module) in chosen and name.rpartition(".")[2] in targets
+        ],
     )
     return get_peft_model(backbone, settings)

@@ -46,10 +46,10 @@ def first_copy(what: str) -> Expectation:
     )
 
 
-def flag(column: str, text: str) -> Expectation:
-    """Rule that a helper column is true; only counted."""
+def flag(column: str, text: str, severity: FailureSeverity = WARNING) -> Expectation:
+    """Rule that a helper column is true; only counted unless the severity says otherwise."""
     return gxe.ExpectColumnValuesToBeInSet(
-        column=column, value_set=[True], severity=WARNING, meta=reason(text)
+        column=column, value_set=[True], severity=severity, meta=reason(text)
     )
 
 

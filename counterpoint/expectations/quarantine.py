@@ -9,7 +9,7 @@ import great_expectations as gx
 import polars as pl
 from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 
-from counterpoint import artifacts, tables
+from counterpoint import artifacts, columns, tables
 from counterpoint.datasets._source import RAW, REASON, TABLE
 from counterpoint.expectations._checker import Checker, Outcome
 from counterpoint.expectations._rules import CRITICAL, DUPLICATE, EARLIER_COPIES
@@ -24,12 +24,14 @@ class Subject:
     """What is asked of one table.
 
     Attributes:
-        table: ``interactions``, ``items`` or ``users``.
+        table: ``interactions``, ``items``, ``users``, or that of a modality (vector_tables.py).
         suite: Row rules.
         checked: Columns the rules read, apart from the helper columns.
         helpers: Helper columns the rules read.
         key: Rows equal in these are copies.
         first: Rows that may be a first copy; none: all.
+        harmless: Reasons that do not count against the table, as copies do not.
+        example: What is shown of a row that breaks a rule.
     """
 
     table: str
@@ -38,6 +40,13 @@ class Subject:
     key: Sequence[str]
     helpers: Sequence[pl.Expr] = ()
     first: pl.Expr | None = None
+    harmless: Sequence[str] = ()
+    example: Sequence[pl.Expr] = (pl.exclude(POSITION),)
+
+    @property
+    def file(self) -> tuple[str, pl.Schema]:
+        """Name and schema of the table's file."""
+        return tables.FILES.get(self.table, (f"{self.table}.parquet", columns.VECTORS))
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Judgement:
         accepted: Rows written to the validated table.
         quarantined: Rows written to the quarantine.
         duplicates: Those of them that only repeat an earlier row.
+        harmless: Those of them that have only harmless reasons (``Subject.harmless``).
         broken: Rules that some rows break, most rows first.
         result: Of the row suite, for the Data Docs; none if the table has no rows.
     """
@@ -74,6 +84,7 @@ class Judgement:
     accepted: int
     quarantined: int
     duplicates: int
+    harmless: int
     broken: list[Broken]
     result: ExpectationSuiteValidationResult | None
 
@@ -89,8 +100,9 @@ class Judgement:
 
     @property
     def bad_share(self) -> float:
-        """Part of the rows that is quarantined for another reason than being a copy."""
-        return (self.quarantined - self.duplicates) / self.rows if self.rows else 0.0
+        """Part of the rows that is quarantined for another than a harmless reason."""
+        bad = self.quarantined - self.duplicates - self.harmless
+        return bad / self.rows if self.rows else 0.0
 
 
 def judge(
@@ -106,7 +118,7 @@ def judge(
         checker: Runs the rules.
         examples: Example rows per broken rule.
     """
-    name, schema = tables.FILES[subject.table]
+    name, schema = subject.file
     source = pl.scan_parquet(dataset / name).with_row_index(POSITION)
     readable = _count(source)
     outcomes: list[Outcome] = []
@@ -139,7 +151,11 @@ def judge(
         accepted=_count(pl.scan_parquet(validated / name)),
         quarantined=_count(pl.scan_parquet(quarantine)),
         duplicates=_duplicates(reasons),
-        broken=[*_broken(source, outcomes, examples), *_unreadable(unreadable, examples)],
+        harmless=_harmless(reasons, subject.harmless),
+        broken=[
+            *_broken(source.select(pl.col(POSITION), *subject.example), outcomes, examples),
+            *_unreadable(unreadable, examples),
+        ],
         result=result,
     )
     judgement.broken.sort(key=lambda broken: -broken.count)
@@ -200,6 +216,16 @@ def _duplicates(reasons: pl.DataFrame) -> int:
     reason = pl.col(REASON)
     copy = reason.str.starts_with(DUPLICATE) & ~reason.str.contains(";", literal=True)
     return int(reasons.select(copy.sum()).item())
+
+
+def _harmless(reasons: pl.DataFrame, harmless: Sequence[str]) -> int:
+    """Rows with harmless reasons alone, those that are only a copy apart."""
+    if not harmless:
+        return 0
+    each = pl.element()
+    fine = each.is_in(list(harmless)) | each.str.starts_with(DUPLICATE)
+    all_fine = pl.col(REASON).str.split("; ").list.eval(fine).list.all()
+    return int(reasons.select(all_fine.sum()).item()) - _duplicates(reasons)
 
 
 def _broken(source: pl.LazyFrame, outcomes: Sequence[Outcome], examples: int) -> list[Broken]:

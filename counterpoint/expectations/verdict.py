@@ -2,17 +2,19 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import great_expectations as gx
 import polars as pl
 from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 
-from counterpoint import artifacts, columns, tables
+from counterpoint import artifacts, columns, vector_tables
 from counterpoint.config.validation import ValidationConfig
-from counterpoint.expectations import anomalies, docs, interactions, items, users
+from counterpoint.expectations import anomalies, docs, interactions, items, users, vectors
 from counterpoint.expectations._checker import Checker, Outcome
 from counterpoint.expectations.anomalies import Anomaly
 from counterpoint.expectations.quarantine import Broken, Judgement, Subject, judge
@@ -48,6 +50,7 @@ class Report:
                 "quarantined": judgement.quarantined,
                 "quarantined_share": judgement.share,
                 "duplicates": judgement.duplicates,
+                "harmless": judgement.harmless,
                 "broken": [dataclasses.asdict(broken) for broken in judgement.broken],
             }
             for table, judgement in self.judgements.items()
@@ -88,29 +91,11 @@ def reach(
         latest: Instant after which a timestamp is in the future.
     """
     checker = Checker()
-    catalogue = pl.read_parquet(dataset / artifacts.ITEMS, columns=[columns.ITEM])[columns.ITEM]
-    subjects = (
-        Subject(
-            "interactions",
-            interactions.rows(config, latest=latest),
-            interactions.CHECKED,
-            interactions.KEY,
-            interactions.derive(catalogue),
-            interactions.usable(),
-        ),
-        Subject("items", items.rows(config), items.CHECKED, items.KEY, items.derive()),
-        Subject("users", users.rows(config), users.CHECKED, users.KEY),
-    )
-    suites = {
-        "interactions": interactions.table(config),
-        "items": items.table(config),
-        "users": users.table(config),
-    }
     judgements: dict[str, Judgement] = {}
     results: list[ExpectationSuiteValidationResult] = []
     failures: list[str] = []
     warnings: list[str] = []
-    for subject in subjects:
+    for subject, suite in _subjects(config, dataset, validated, latest):
         table = subject.table
         judgement = judge(
             subject,
@@ -120,8 +105,8 @@ def reach(
             examples=config.examples,
         )
         judgements[table] = judgement
-        profile = _profile(judgement, validated / tables.FILES[table][0])
-        outcomes, result = checker.check([profile], suites[table])
+        profile = _profile(judgement, validated / subject.file[0])
+        outcomes, result = checker.check([profile], suite)
         results += [r for r in (judgement.result, result) if r is not None]
         failures += _failures(table, judgement, profile, outcomes)
         warnings += _warnings(table, judgement, config)
@@ -131,6 +116,50 @@ def reach(
         "fail" if failures else "warn" if warnings else "pass"
     )
     return Report(verdict, failures or warnings, judgements, found, results)
+
+
+def _subjects(
+    config: ValidationConfig, dataset: Path, validated: Path, latest: datetime
+) -> Iterator[tuple[Subject, gx.ExpectationSuite]]:
+    """Yield the tables with their rules, each when those before it have been judged."""
+    catalogue = pl.read_parquet(dataset / artifacts.ITEMS, columns=[columns.ITEM])[columns.ITEM]
+    yield (
+        Subject(
+            "interactions",
+            interactions.rows(config, latest=latest),
+            interactions.CHECKED,
+            interactions.KEY,
+            interactions.derive(catalogue),
+            interactions.usable(),
+        ),
+        interactions.table(config),
+    )
+    yield (
+        Subject("items", items.rows(config), items.CHECKED, items.KEY, items.derive()),
+        items.table(config),
+    )
+    yield Subject("users", users.rows(config), users.CHECKED, users.KEY), users.table(config)
+    files = vector_tables.named(dataset)
+    known = _known_items(validated) if files else pl.Series(dtype=pl.String)
+    for name, file in files.items():
+        width = vectors.usual_width(file)
+        subject = Subject(
+            vector_tables.table(name),
+            vectors.rows(config, width),
+            vectors.CHECKED,
+            vectors.KEY,
+            vectors.derive(known, width),
+            harmless=vectors.HARMLESS,
+            example=vectors.example(),
+        )
+        yield subject, vectors.table(config, name)
+
+
+def _known_items(validated: Path) -> pl.Series:
+    """Ids of the accepted items and interactions."""
+    names = (artifacts.ITEMS, artifacts.INTERACTIONS)
+    ids = [pl.scan_parquet(validated / name).select(columns.ITEM) for name in names]
+    return pl.concat(ids).unique().collect(engine="streaming")[columns.ITEM]
 
 
 def _profile(judgement: Judgement, accepted: Path) -> pl.DataFrame:

@@ -6,9 +6,9 @@ on histories as in CL4SRec (Xie et al. 2022). With the 2M vectors z of both view
     loss = - mean over i: log( exp(<z_i, z_p(i)> / t) / sum over k != i: exp(<z_i, z_k> / t) )
 
 where p(i) is the other view of i. Shapes: views (M, d), logits (2M, 2M). The views of a user are
-two augmentations of the history (``sampling.augment``); those of an item are its id and its text,
-which ties the two for items that have no id yet. The catalogue is not touched as a whole, so the
-cost does not grow with it.
+two augmentations of the history (``sampling.augment``); those of an item are its id and its text
+(with its modalities), which ties the two for items that have no id yet. The catalogue is not
+touched as a whole, so the cost does not grow with it.
 """
 
 from typing import Literal
@@ -35,7 +35,7 @@ class Config(_views.ViewOptions):
     """Of the cosines."""
 
     tower: Literal["user", "item", "both"] = "user"
-    """Whose views are compared; ``item`` needs item text."""
+    """Whose views are compared; ``item`` needs item text or modalities."""
 
 
 def build(config: Config, context: ObjectiveContext) -> Objective:
@@ -44,11 +44,12 @@ def build(config: Config, context: ObjectiveContext) -> Objective:
     Raises:
         ConfigError: The items have no text, or the augmentations lack a graph.
     """
-    if config.tower != "user" and context.towers.item.mlp is None:
+    if config.tower != "user" and not context.towers.item.has_content:
         raise ConfigError(
             [
                 f"train.objectives.two_view.tower = {config.tower!r} compares the id of an item "
-                "with its text, but the items have no text. Use tower=user or give a text encoder."
+                "with its text and modalities, but the items have no text and none of those. Use "
+                "tower=user or give a text encoder."
             ]
         )
     return TwoView(config, _views.augmenter(config, context))
@@ -71,7 +72,7 @@ class TwoView(Objective):
             parts.append((model.user(first)[kept], model.user(second)[kept]))
         if self.config.tower != "user":
             items = torch.unique(batch.target_items)
-            items = items[model.item.warm[items] & (model.item.text[items] != 0).any(1)]
+            items = items[model.item.warm[items] & model.item.described()[items]]
             chosen = torch.randperm(len(items))[:MAX_ITEMS].to(items.device)
             parts.append(model.item.views(items[chosen]))
         return torch.stack(

@@ -3,6 +3,7 @@
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from counterpoint import artifacts, columns, datasets, tables
+from counterpoint import artifacts, columns, datasets, modality_files, tables, vector_tables
+from counterpoint.config.ingest import ModalityConfig
 from counterpoint.datasets._positive import at_user_median
+from counterpoint.errors import ConfigError
 from counterpoint.histories import Histories, from_events, order_events
 from counterpoint.progress import track
 from counterpoint.recommender import Recommender
@@ -55,6 +58,7 @@ def run(
     output: Path,
     candidates: Path | None = None,
     users: Path | None = None,
+    vectors: Mapping[str, str] | None = None,
     k: int = 10,
     seed: int = 0,
 ) -> BatchResult:
@@ -65,14 +69,18 @@ def run(
         history: Interactions file; what a user has interacted with is not recommended again.
         output: Parquet file of user_id, item_id, rank (from 1) and score.
         candidates: Items file; only its items are recommended. Items the model does not know are
-            scored from their title, text and attributes.
+            scored from their title, text, attributes and vectors.
         users: Users file, for attributes and for users without any history.
+        vectors: Name of a modality -> file or folder, as in ``ingest.modalities``, of candidates.
         k: Longest list of a user.
         seed: Seed of the order of equal timestamps.
 
     Raises:
-        DataError: A file cannot be read.
+        ConfigError: There are vectors, but no candidates.
+        DataError: A file cannot be read, or the model cannot read its vectors.
     """
+    if vectors and not candidates:
+        raise ConfigError(["Vectors are of new items: name the file of the candidates as well."])
     recommender = Recommender.load(model)
     files = {"interactions": history, "items": candidates, "users": users}
     options = {name: str(path.absolute()) for name, path in files.items() if path}
@@ -84,9 +92,17 @@ def run(
             source.items.collect().unique(columns.ITEM, keep="first", maintain_order=True),
             source.users.collect().unique(columns.USER, keep="first", maintain_order=True),
         )
-        rejected = _keep_rejected(source.rejected.collect(), output)
+        shown = {
+            name: modality_files.scan(
+                name, ModalityConfig(path=path), staging=Path(scratch) / vector_tables.table(name)
+            )
+            for name, path in (vectors or {}).items()
+        }
+        frames = {name: found.rows.collect() for name, found in shown.items()}
+        parts = [source.rejected, *(found.rejected for found in shown.values())]
+        rejected = _keep_rejected(pl.concat(parts).collect(), output)
     logger.info("Read %d interactions", len(known.interactions))
-    extended = recommender.extend(known.items) if candidates else recommender
+    extended = recommender.extend(known.items, modalities=frames) if candidates else recommender
     allowed = known.items[columns.ITEM].unique(maintain_order=True) if candidates else None
     histories = _histories(extended, known, seed)
     rows = 0

@@ -6,7 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from counterpoint import artifacts, baseline_tuning, baselines, columns, evaluation_report, tables
+from counterpoint import (
+    artifacts,
+    baseline_tuning,
+    baselines,
+    columns,
+    evaluation_report,
+    modalities,
+    tables,
+    vector_tables,
+)
 from counterpoint.catalogues import on_catalogue
 from counterpoint.classification import Classification, classify, sample_pairs
 from counterpoint.cold_start import warm_and_cold
@@ -95,7 +104,8 @@ def run(
     if champion is not None:
         served = Recommender.load(champion)
         if config.extend_champion:
-            served = served.extend(known.items)
+            shown = modalities.readable(served.settings.modalities, vector_tables.read(features))
+            served = served.extend(known.items, modalities=shown)
         scorers[CHAMPION] = on_catalogue(served, served.item_ids, catalogue)
     tuned = _fit_baselines(config, known, candidate, task)
     scorers |= {name: found.scorer for name, found in tuned.items()}

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,7 @@ def contract(recommender: Recommender, config: ExportConfig, graph: Path) -> dic
         "item_vocabulary": list(settings.item_vocabulary),
         "attribute_weight": settings.attribute_weight,
         "text_width": recommender.text_width,
+        "modalities": [asdict(modality) for modality in settings.modalities],
         "n_items": recommender.n_items,
         "cold": cold_items(recommender),
         "model_sha256": digest,

@@ -11,7 +11,15 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from counterpoint import artifacts, columns, examples, splits, tables, withheld_items
+from counterpoint import (
+    artifacts,
+    columns,
+    examples,
+    splits,
+    tables,
+    vector_tables,
+    withheld_items,
+)
 from counterpoint.config import FeaturesConfig
 from counterpoint.errors import DataError
 from counterpoint.histories import order_events
@@ -94,6 +102,7 @@ def run(
     folded.write_parquet(partial / artifacts.INTERACTIONS)
     items.write_parquet(partial / artifacts.ITEMS)
     users.write_parquet(partial / artifacts.USERS)
+    vector_tables.copy(validated, partial)
 
     cuts = examples.draw_all(folded, config)
     total, empty = _write_examples(cuts, folded, source, partial / artifacts.EXAMPLES)

@@ -10,11 +10,20 @@ from typing import Any
 
 import polars as pl
 
-from counterpoint import artifacts, columns, datasets, live_ingest, tables
+from counterpoint import (
+    artifacts,
+    columns,
+    datasets,
+    live_ingest,
+    modality_files,
+    tables,
+    vector_tables,
+)
 from counterpoint.config.ingest import IngestConfig
 from counterpoint.datasets import Source
 from counterpoint.datasets._source import REASON, TABLE
 from counterpoint.errors import DataError
+from counterpoint.modality_files import Vectors
 from counterpoint.progress import track
 
 logger = logging.getLogger(__name__)
@@ -55,6 +64,7 @@ def run(config: IngestConfig, *, dataset: Path) -> IngestResult:
     dataset.mkdir(parents=True, exist_ok=True)
     # Written last, so that a folder with this file is complete.
     (dataset / artifacts.DATASET).unlink(missing_ok=True)
+    vector_tables.clear(dataset)
     for left in dataset.glob(f"{STAGING}*"):  # by a run that was killed
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=STAGING, dir=dataset) as staging:
@@ -63,15 +73,27 @@ def run(config: IngestConfig, *, dataset: Path) -> IngestResult:
         )
         if config.until:
             source = _cut(source, config.until)
+        vectors = {
+            name: modality_files.scan(
+                name, given, staging=Path(staging) / vector_tables.table(name)
+            )
+            for name, given in config.modalities.items()
+        }
         if config.live_items:
-            source = _with_live(source, Path(config.live_items))
+            source, vectors = _with_live(source, vectors, Path(config.live_items))
         outputs = {name: getattr(source, table) for table, (name, _) in tables.FILES.items()}
-        outputs[artifacts.REJECTED] = source.rejected
+        rejected = [source.rejected, *(part.rejected for part in vectors.values())]
+        outputs[artifacts.REJECTED] = pl.concat(rejected)
+        for name, part in vectors.items():
+            outputs[vector_tables.path(dataset, name).name] = part.rows
         try:
             for name in track(outputs, "Write canonical tables"):
                 outputs[name].sink_parquet(dataset / name)
         except pl.exceptions.PolarsError as error:
-            raise DataError(f"{source.origin} cannot be read to its end: {error}.") from error
+            origin = ", ".join([source.origin, *(m.path for m in config.modalities.values())])
+            raise DataError(f"{origin} cannot be read to its end: {error}.") from error
+        notes = [note for part in vectors.values() for note in part.notes]
+        source = replace(source, notes=[*source.notes, *notes])
     return _describe(source, dataset)
 
 
@@ -83,17 +105,31 @@ def _cut(source: Source, until: datetime) -> Source:
     return replace(source, interactions=early, notes=[*source.notes, note])
 
 
-def _with_live(source: Source, store: Path) -> Source:
+def _with_live(
+    source: Source, vectors: dict[str, Vectors], store: Path
+) -> tuple[Source, dict[str, Vectors]]:
     """Add what was added, changed or removed while a model served."""
     stored = live_ingest.read(store)
     items, notes = live_ingest.merged(
         source.items, stored, source.attributes.get("item", {}), origin=str(store)
     )
-    return replace(source, items=items, notes=[*source.notes, *notes])
+    merged = {
+        name: replace(part, rows=live_ingest.with_vectors(part.rows, stored, name))
+        for name, part in vectors.items()
+    }
+    unread = sorted({name for row in stored for name, _ in row.item.vectors} - set(vectors))
+    if unread:
+        notes.append(
+            f"Vectors of live items for {', '.join(unread)} are left out: ingest.modalities has no "
+            "such modality."
+        )
+    return replace(source, items=items, notes=[*source.notes, *notes]), merged
 
 
 def _describe(source: Source, dataset: Path) -> IngestResult:
     rows = {table: _count(dataset / name) for table, (name, _) in tables.FILES.items()}
+    vectors = {name: _count(file) for name, file in vector_tables.named(dataset).items()}
+    rows |= {vector_tables.table(name): count for name, count in vectors.items()}
     rejected = pl.scan_parquet(dataset / artifacts.REJECTED)
     by_table = dict(rejected.group_by(TABLE).len().collect().iter_rows())
     if not rows["interactions"]:
@@ -117,7 +153,7 @@ def _describe(source: Source, dataset: Path) -> IngestResult:
             f"No interaction of {source.origin} counts as positive under the rule "
             f"{source.positive!r}: there is nothing to learn from. Change `positive`."
         )
-    read = {"rejected": {table: by_table.get(table, 0) for table in tables.FILES}}
+    read = {"rejected": {table: by_table.get(table, 0) for table in rows}}
     sha256 = tables.content_hash(dataset)
     facts: dict[str, Any] = {
         **source.facts(),
@@ -134,6 +170,7 @@ def _describe(source: Source, dataset: Path) -> IngestResult:
         "active_items": counted["items"],
         "items": rows["items"],
         "users": rows["users"],
+        **{f"vectors_{name}": count for name, count in vectors.items()},
         "unreadable_rows": sum(by_table.values()),
     }
     notes = [*source.notes, *([source.licence] if source.licence else [])]

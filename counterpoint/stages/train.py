@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from counterpoint import artifacts, columns, tables, training
+from counterpoint import artifacts, columns, tables, training, vector_tables
 from counterpoint.atomic import replaced_folder
 from counterpoint.config.train import TrainConfig
 from counterpoint.errors import DataError
@@ -61,6 +61,7 @@ def run(
             workdir=workdir or Path(config.fit.checkpoints),
             tensorboard=folder / artifacts.TENSORBOARD,
             attributes=attributes,
+            vectors=vector_tables.read(features),
         )
         recommender.save(folder)
         tables.write_json(folder / artifacts.CURVES, recommender.report["curves"])
@@ -83,10 +84,25 @@ def summarise(report: dict[str, Any]) -> TrainResult:
         "choose_cpu_seconds": report["choose_cpu_seconds"],
     }
     choices = ", ".join(f"{name} {value}" for name, value in report["choices"].items())
+    notes = f"Settings ({validation['why']}): {choices}."
+    encoder = report.get("encoder", {})
+    if encoder:
+        figures |= {
+            "encoder_frozen_ndcg": encoder.get("frozen_ndcg@10"),
+            "encoder_trained_ndcg": encoder.get("tuned_ndcg@10"),
+            "encoder_cpu_seconds": encoder.get("cpu_seconds"),
+        }
+        if "pretraining" in encoder:
+            after = encoder["pretraining"]["after"]
+            figures |= {
+                "pretrained_token_accuracy": after["token_accuracy"],
+                "pretrained_item_hit@10": after["item_hit10"],
+            }
+        notes += f" Text encoder: {encoder['why']}."
     return TrainResult(
         {name: value for name, value in figures.items() if value is not None},
         report["choices"],
-        f"Settings ({validation['why']}): {choices}.",
+        notes,
     )
 
 

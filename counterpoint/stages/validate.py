@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from counterpoint import artifacts, tables
+from counterpoint import artifacts, tables, vector_tables
 from counterpoint.config.validation import ValidationConfig
 from counterpoint.errors import DataError, ValidationFailure
 
@@ -57,6 +57,8 @@ def run(config: ValidationConfig, *, dataset: Path, validated: Path) -> Validate
     facts = tables.read_json(dataset / artifacts.DATASET)
     validated.mkdir(parents=True, exist_ok=True)
     (validated / artifacts.DATASET).unlink(missing_ok=True)
+    vector_tables.clear(validated)
+    vector_tables.clear(validated / artifacts.QUARANTINE)
     # It logs a line per registered method, at import and later.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     # It takes seconds to import, which the command line should not wait for.
@@ -92,8 +94,13 @@ def run(config: ValidationConfig, *, dataset: Path, validated: Path) -> Validate
     )
     figures = {
         "verdict": report.verdict,
-        **{f"accepted_{table}": count for table, count in rows.items()},
-        **{f"quarantined_{table}": count for table, count in quarantined.items()},
+        **{f"accepted_{_plain(table)}": count for table, count in rows.items()},
+        **{f"quarantined_{_plain(table)}": count for table, count in quarantined.items()},
         "anomalous_users": sum(anomaly.users for anomaly in report.anomalies),
     }
     return ValidateResult(report.verdict, figures, report.reasons)
+
+
+def _plain(table: str) -> str:
+    """Name of a table inside the name of a figure."""
+    return table.replace(".", "_")

@@ -132,7 +132,7 @@ def _explainer(
     terms: bool,
 ) -> "Iterator[Explainer]":
     from components.champion import champion_folder
-    from counterpoint import artifacts
+    from counterpoint import artifacts, modalities, vector_tables
     from counterpoint.explainer import Explainer, nobody, users_of_snapshot, users_of_tables
     from counterpoint.recommender import Recommender
     from counterpoint.stages import ingest
@@ -155,8 +155,10 @@ def _explainer(
     with TemporaryDirectory(prefix="counterpoint-") as scratch:
         ingest.run(source, dataset=Path(scratch))
         known, described = users_of_tables(recommender, model, Path(scratch))
+        vectors = vector_tables.read(Path(scratch))
     if given["items"]:
-        recommender = recommender.extend(described)
+        shown = modalities.readable(recommender.settings.modalities, vectors)
+        recommender = recommender.extend(described, modalities=shown)
     yield Explainer(recommender, known, described, terms)
 
 

@@ -1,5 +1,6 @@
 """``counterpoint add-item``, ``remove-item`` and ``live-items``: items while the model serves."""
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,13 @@ def add_item(
     attribute: Annotated[
         list[str] | None, typer.Option(help="name=value, such as genre=Drama; may be repeated.")
     ] = None,
+    vector: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="name=file, such as image=new.npy: its vector of a modality, as .npy or as a JSON "
+            "list; may be repeated."
+        ),
+    ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help="Not recommended before this time (ISO 8601).")
     ] = None,
@@ -53,6 +61,8 @@ def add_item(
 
       counterpoint add-item --item-id 9001 --title "The Long Night" --attribute genre=Drama
 
+      counterpoint add-item --item-id 9002 --vector image=9002.npy
+
       counterpoint add-item --file new-items.csv --replace
     """
     if bool(item_id) == bool(file):
@@ -64,6 +74,7 @@ def add_item(
         "attributes": attribute or [],
         "available_from": from_,
         "available_until": until,
+        "vectors": dict(_vector(given) for given in vector or ()),
     }
     items = [one] if file is None else _read(file)
     started = time.perf_counter()
@@ -180,6 +191,8 @@ def _say(answer: dict[str, Any]) -> None:
     parts = [f"{answer['action']} {answer['item_id']!r}"]
     if known is not None and not answer["in_graph"]:
         parts.append("text known" if answer["text_known"] else "no text")
+        if answer.get("modalities_known"):
+            parts.append(f"vectors known: {', '.join(answer['modalities_known'])}")
         parts.append(f"attributes known to the model: {', '.join(known) or 'none'}")
     options.out.print("; ".join(parts), markup=False, highlight=False, soft_wrap=True)
     for warning in answer.get("warnings", ()):
@@ -243,6 +256,26 @@ def _read(path: Path) -> list[dict[str, Any]]:
                 tokens += [f"{name}={value}" for value in values if value is not None]
         items.append(_plain(item) | {"attributes": [t.strip() for t in tokens if t.strip()]})
     return items
+
+
+def _vector(given: str) -> tuple[str, list[float]]:
+    """Read ``name=file``."""
+    name, sign, path = given.partition("=")
+    if not (name and sign and path):
+        raise ConfigError([f"--vector {given!r} must look like image=new.npy."])
+    if path.endswith(".npy"):
+        from counterpoint.modality_files import UnreadableVector, load
+
+        try:
+            return name, load(Path(path)).tolist()
+        except UnreadableVector as error:
+            raise DataError(f"{path}: {error}.") from None
+    try:
+        return name, json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read as a vector: {error}. Give a .npy file or a JSON list."
+        ) from None
 
 
 def _tokens(given: Any) -> list[str]:

@@ -5,7 +5,7 @@ Runs inside Triton: standard library and numpy.
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from counterpoint.attributes import Spec
@@ -33,6 +33,7 @@ class ItemModel:
         vocabulary: The attribute tokens that count in its scores.
         ids: Ids in its graph.
         encoder: Its item encoder; none: trained without text.
+        modalities: Name -> numbers of a vector, of those that it reads of new items.
     """
 
     version: str
@@ -40,6 +41,7 @@ class ItemModel:
     vocabulary: frozenset[str]
     ids: Collection[str]
     encoder: TextEncoder | None
+    modalities: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -56,6 +58,7 @@ class ItemModel:
             frozenset(contract["item_vocabulary"]),
             ids,
             encoder if contract["text_width"] else None,
+            {m["name"]: len(m["centre"]) for m in contract.get("modalities", ()) if m["weight"]},
         )
 
     def text(self, item: LiveItem) -> str:
@@ -89,6 +92,7 @@ def put(
     for row, raw in enumerate(given):
         try:
             items.append(parse(raw, spec=model.spec))
+            _check_vectors(model, items[-1])
         except FaultyItem as error:
             raise _in_row(error, row, len(given)) from None
     ids = [item.item_id for item in items]
@@ -144,9 +148,10 @@ def get(store: LiveStore, model: ItemModel, given: Mapping[str, Any]) -> dict[st
 
 
 def shown(row: StoredItem) -> dict[str, Any]:
-    """Return a row of the store as JSON values."""
+    """Return a row of the store as JSON values; of a vector only how many numbers it has."""
     return {
         **row.item.row(),
+        "vectors": {name: len(content) // 4 for name, content in row.item.vectors},
         "added_at": instant(row.added_at),
         "removed_at": instant(row.removed_at),
     }
@@ -168,26 +173,45 @@ def _vectors(model: ItemModel, items: Sequence[LiveItem]) -> list[Vector]:
     ]
 
 
+def _check_vectors(model: ItemModel, item: LiveItem) -> None:
+    for name, content in item.vectors:
+        width, known = len(content) // 4, model.modalities.get(name)
+        if known not in (None, width):
+            raise FaultyItem(
+                f"vectors: {name} has {width} numbers, the model reads {known}. Send a vector of "
+                f"the encoder it was trained with."
+            )
+
+
 def _known(model: ItemModel, item: LiveItem) -> dict[str, Any]:
     tokens = item.tokens(model.spec)
     counted = [token for token in tokens if token in model.vocabulary]
     in_graph = item.item_id in model.ids
     text = bool(model.encoder and model.text(item))
+    seen = [name for name, _ in item.vectors if name in model.modalities]
+    unseen = [name for name, _ in item.vectors if name not in model.modalities]
     warnings = []
+    if unseen:
+        warnings.append(
+            f"The model reads no {', no '.join(unseen)} of new items (it reads "
+            f"{', '.join(model.modalities) or 'no modality'}): kept for the next training."
+        )
     if in_graph:
         warnings.append(
             "The model knows this item: title, attributes and availability are replaced, its score "
             "stays until the next training."
         )
-    elif not text and not counted:
+    elif not text and not counted and not seen:
         warnings.append(
             "Nothing about this item is known to the model, so it ranks below every other: give a "
-            "title, a text, or attributes that other items have."
+            "title, a text, attributes that other items have, or a vector of a modality."
         )
     return {
         "model_version": model.version,
         "in_graph": in_graph,
         "text_known": text,
+        "modalities_known": seen,
+        "modalities_unknown": unseen,
         "attributes_known": counted,
         "attributes_unknown": [token for token in tokens if token not in model.vocabulary],
         "warnings": warnings,

@@ -13,18 +13,15 @@ Runs inside Triton: standard library and numpy.
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from counterpoint.item_features import item_features
 from counterpoint.item_text import item_text
 from counterpoint.live_items import LiveItem, StoredItem, Vector
 from counterpoint.live_store import LiveStore, UnusableStore
 from serving.engine import text_encoder
+from serving.engine.live_features import LiveFeatures
 from serving.engine.live_view import LiveRow, LiveView, Override, build
 from serving.engine.text_encoder import TextEncoder
 
@@ -78,11 +75,9 @@ class LiveItems:
     ) -> None:
         self._path = path
         self._spec = contract["item_attributes"]
-        self._vocabulary: Sequence[str] = contract["item_vocabulary"]
-        self._weight = float(contract["attribute_weight"])
-        self._width = int(contract["text_width"])
+        self._features = LiveFeatures(contract)
         self._index = index
-        self._encoder = encoder if self._width else None
+        self._encoder = encoder if self._features.text_width else None
         self._lock = threading.Lock()
         self._wanted: dict[Key, str] = {}
         self._asked: set[Key] = set()
@@ -160,7 +155,7 @@ class LiveItems:
             self._rows,
             self._hidden,
             self._overrides,
-            width=self._width + len(self._vocabulary),
+            width=self._features.width,
         )
 
     def _read(self, store: LiveStore) -> None:
@@ -189,7 +184,7 @@ class LiveItems:
                 self._pending[name] = row
                 missing[key] = text
             else:
-                self._rows[name] = LiveRow(row, tokens, self._features(tokens, vector))
+                self._rows[name] = LiveRow(row, tokens, self._features.of(row.item, tokens, vector))
         self._revision = max([self._revision, *(row.revision for row in read)])
         self._view = self._build()
         self._encode_later(missing)
@@ -207,12 +202,6 @@ class LiveItems:
             # It was checked against another version's specification.
             logger.warning("Attributes of live item %r are left out: %s", item.item_id, error)
             return []
-
-    def _features(self, tokens: Sequence[str], vector: bytes | None) -> npt.NDArray[np.float32]:
-        text = np.zeros((1, self._width), dtype=np.float32)
-        if vector is not None:
-            text[0] = np.frombuffer(vector, dtype="<f4")
-        return item_features(text, [tokens], self._vocabulary, attribute_weight=self._weight)[0]
 
     def _encode_later(self, missing: Mapping[Key, str]) -> None:
         with self._lock:

@@ -171,3 +171,36 @@ def test_a_killed_writer_leaves_whole_changes(tmp_path: Path, patience: float) -
     assert len(store.vectors("e", sorted(names))) == len(names)
     store.put([HEAT])
     assert watcher.get("heat") is not None
+
+
+def test_vectors_of_modalities_are_kept_with_their_item(store: LiveStore) -> None:
+    seen = LiveItem("seen", vectors=(("image", b"1234abcd"), ("audio", b"wxyz")))
+    store.put([seen, HEAT])
+    again = LiveStore(store.path)
+    assert [row.item for row in again.since()] == [seen, HEAT]
+    store.put([LiveItem("seen", "Blind")], replace=True)
+    row = again.get("seen")
+    assert row is not None and row.item.vectors == ()
+
+
+def test_a_store_without_their_column_is_read_and_then_widened(store: LiveStore) -> None:
+    store.put([HEAT])
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("ALTER TABLE items DROP COLUMN vectors")
+    connection.close()
+    old = LiveStore(store.path)
+    assert [row.item for row in old.since()] == [HEAT]
+    reader = LiveStore(store.path)
+    seen = LiveItem("seen", vectors=(("image", b"1234"),))
+    old.put([seen])
+    assert {row.item for row in reader.since()} == {HEAT, seen}
+    # As a program before that column writes it: with the columns it knows.
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO items (item_id, attributes, added_at, revision) "
+            "VALUES ('seen', '[]', 1, 99)"
+        )
+    connection.close()
+    row = reader.get("seen")
+    assert row is not None and row.item == LiveItem("seen")

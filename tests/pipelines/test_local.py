@@ -120,5 +120,6 @@ def test_drift_starts_the_nested_training(
     assert names[3:] == STAGES[: len(names) - 3] and len(names) >= 9
 
 
-def test_configuration_files_are_paths_from_anywhere() -> None:
-    assert load([Path("pipelines/configs/demo.yaml")]).ingest.dataset == "movielens"
+@pytest.mark.parametrize("path", sorted(Path("pipelines/configs").glob("*.yaml")), ids=str)
+def test_shipped_configurations_are_read(path: Path) -> None:
+    assert load([path]).ingest.dataset == "movielens"

@@ -13,6 +13,7 @@ from counterpoint.config.train import TrainConfig
 from counterpoint.encoder import TextEncoder
 from counterpoint.errors import DataError
 from counterpoint.recommender import Recommender
+from counterpoint.stages import train
 from tests.counterpoint import toys
 from tests.counterpoint.encoder import shelves, tiny
 
@@ -38,6 +39,14 @@ def test_the_report_says_that_it_paid(trained) -> None:
     curves = model.report["curves"]["encoder"]
     assert len(curves["total"]) == model.report["encoder"]["steps"] > 0
     assert curves["look_ndcg"][-1] > curves["look_ndcg"][0]
+
+
+def test_the_stage_tells_what_became_of_the_encoder(trained) -> None:
+    model, _ = trained
+    result = train.summarise(model.report)
+    assert "Text encoder: training pays" in result.notes
+    figures = result.figures
+    assert figures["encoder_trained_ndcg"] > figures["encoder_frozen_ndcg"]
 
 
 def test_the_model_folder_holds_its_encoder(trained, tmp_path: Path) -> None:
