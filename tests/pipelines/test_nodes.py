@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
+from kfp import compiler
 
 from counterpoint.config import Config, TrainConfig, load
 from counterpoint.config.trainjob import SHARED_MEMORY, TrainJobConfig
 from counterpoint.errors import ConfigError
-from pipelines.commands.compile import compile_all
 from pipelines.nodes import with_nodes
 from pipelines.placement import STATE
-from pipelines.training import sections
+from pipelines.training import build, sections
 
 PROD = Path("k8s/overlays/prod/counterpoint.yaml")
 CONFIGS = Path("pipelines/configs")
@@ -22,8 +22,9 @@ TRAINJOB = "train.encoder.tune.trainjob"
 
 def compiled(config: Config, folder: Path) -> tuple[dict[str, Any], dict[str, Any], TrainConfig]:
     """The container of the step, its settings for Kubernetes, and what it is told."""
-    compile_all(config, folder)
-    spec, platform = yaml.safe_load_all((folder / "training.yaml").read_text())
+    target = folder / "training.yaml"
+    compiler.Compiler().compile(build(config), str(target))
+    spec, platform = yaml.safe_load_all(target.read_text())
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     told = TrainConfig.model_validate(parameters["train_config"]["defaultValue"])
     placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
