@@ -8,6 +8,7 @@ from kfp import dsl, kubernetes
 from components.images import COMPONENTS, image
 from counterpoint.config import ClusterConfig
 from counterpoint.config.cluster import Resources
+from counterpoint.config.trainjob import SHARED_MEMORY
 
 NEVER_CACHED = ("ingest", "features", "evaluate", "deploy", "monitor")
 """Steps that read or change something outside their inputs: the source, the feature store, the
@@ -54,6 +55,15 @@ def place_on_gpu(task: dsl.PipelineTask, cluster: ClusterConfig) -> None:
     if cluster.accelerators == 0:
         return
     task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(cluster.accelerators)
+    if cluster.accelerators > 1:
+        # The processes of the GPUs talk through it; a container has 64 MB by default.
+        kubernetes.empty_dir_mount(
+            task,
+            volume_name="shm",
+            mount_path="/dev/shm",
+            medium="Memory",
+            size_limit=SHARED_MEMORY,
+        )
     for key, value in cluster.gpu_node_selector.items():
         kubernetes.add_node_selector(task, key, value)
     kubernetes.add_toleration(

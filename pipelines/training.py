@@ -18,6 +18,7 @@ from components.train import train
 from components.validate import validate
 from counterpoint.config import Config
 from counterpoint.config.base import NULL
+from pipelines.nodes import with_nodes
 from pipelines.placement import place, place_on_gpu
 
 SECTIONS = (
@@ -91,7 +92,8 @@ def build(config: Config) -> dsl.graph_component.GraphComponent:
 
 def sections(config: Config) -> dict[str, Any]:
     """The sections as plain values; null becomes the word NULL, since KFP knows no null."""
-    return {name: _spelled(value) for name, value in config.model_dump(mode="json").items()}
+    values = with_nodes(config).model_dump(mode="json")
+    return {name: _spelled(value) for name, value in values.items()}
 
 
 def _spelled(value: Any) -> Any:

@@ -39,7 +39,8 @@ class ClusterConfig(Section):
     """Resource name of the GPUs."""
 
     accelerators: int = Field(default=1, ge=0)
-    """GPUs of the ``train`` step; 0 trains on CPU nodes."""
+    """GPUs of the ``train`` step; 0 trains on CPU nodes. More than one train the text encoder
+    together with ``train.encoder.tune.processes: 0``."""
 
     gpu_node_selector: dict[str, str] = Field(
         default_factory=lambda: {"counterpoint.dev/node-pool": "gpu"}

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from counterpoint.config.base import Section
 from counterpoint.config.pretrain import PretrainConfig
+from counterpoint.config.trainjob import TrainJobConfig
 from counterpoint.config.weights import WeightsConfig
 
 Pooling = Literal["auto", "mean", "cls", "last_token"]
@@ -135,6 +136,9 @@ class TuneConfig(Section):
 
     processes: int = Field(default=1, ge=0)
     """Processes of this machine that share each step (torchrun); 0: one for each GPU."""
+
+    trainjob: TrainJobConfig | None = None
+    """Train on several nodes of a cluster instead, by Kubeflow Trainer; null: on this machine."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -30,6 +30,9 @@ from counterpoint.histories import from_events
 REPORT: Final = "tuning.json"
 ROWS, EVENTS, REST = "rows.parquet", "events.parquet", "job.json"
 
+WORKER: Final = "counterpoint.encoder.launch"
+"""Module that trains a saved job as one of several processes."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -64,6 +67,7 @@ class Job:
                     update={
                         "device": "auto",
                         "processes": 1,
+                        "trainjob": None,
                         "checkpoint_steps": 1,
                         "hidden_mb": 0,
                         "activation_mb": 0,

@@ -1,4 +1,7 @@
-"""Where the text encoder is trained: in this process, or in several started by torchrun."""
+"""Where the text encoder is trained: here, in several processes, or on several nodes.
+
+Several processes of this machine are started by torchrun, nodes of a cluster by trainjob.py.
+"""
 
 import logging
 import os
@@ -9,27 +12,30 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from counterpoint.encoder import ranks
-from counterpoint.encoder.job import Job
+from counterpoint.encoder import ranks, trainjob
+from counterpoint.encoder.job import WORKER, Job
 from counterpoint.errors import SetupError
 
 logger = logging.getLogger(__name__)
-
-WORKER = "counterpoint.encoder.launch"
 
 
 def run(job: Job, target: Path, workdir: Path) -> None:
     """Train the encoder of a job.
 
     Args:
-        job: What and how; ``train.encoder.tune.processes`` says in how many processes.
+        job: What and how; ``train.encoder.tune.trainjob`` and ``processes`` say where.
         target: Folder to make.
         workdir: Folder of the checkpoint.
 
     Raises:
+        ConfigError: The settings of the TrainJob are incomplete.
+        ServerError: The cluster gives no answer.
         SetupError: The processes ended without a result.
     """
     assert job.config.encoder.tune is not None
+    if job.config.encoder.tune.trainjob is not None:
+        trainjob.run(job, target)
+        return
     processes = job.config.encoder.tune.processes or max(1, torch.cuda.device_count())
     if processes == 1:
         job.train(target, workdir)
