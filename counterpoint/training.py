@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,25 @@ from counterpoint.tower_scorer import TowerScorer
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A recommender and what it was made of, for what is trained on top of it.
+
+    Attributes:
+        recommender: The result.
+        choices: The settings taken.
+        catalogue: All items.
+        profiles: user id -> attribute tokens.
+        tokens: Profile vocabulary.
+    """
+
+    recommender: Recommender
+    choices: Choices
+    catalogue: ItemCatalogue
+    profiles: dict[str, Sequence[str]]
+    tokens: list[str]
+
+
 def fit(
     interactions: pl.DataFrame,
     items: pl.DataFrame,
@@ -36,6 +55,30 @@ def fit(
     tensorboard: Path | None = None,
     attributes: dict[str, Any] | None = None,
 ) -> Recommender:
+    """Train a recommender; see ``fit_parts``."""
+    return fit_parts(
+        interactions,
+        items,
+        users,
+        examples,
+        config,
+        workdir=workdir,
+        tensorboard=tensorboard,
+        attributes=attributes,
+    ).recommender
+
+
+def fit_parts(
+    interactions: pl.DataFrame,
+    items: pl.DataFrame,
+    users: pl.DataFrame,
+    examples: pl.DataFrame,
+    config: TrainConfig,
+    *,
+    workdir: Path,
+    tensorboard: Path | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> Trained:
     """Train a recommender.
 
     First everything is fitted on the train fold and the settings are chosen on the validation fold;
@@ -120,7 +163,7 @@ def fit(
         report["seconds"] = round(time.monotonic() - started, 2)
         report["peak_rss_mb"] = round(peak_rss_mb(), 1)
         has_factors = module.factors is not None
-        return Recommender(
+        recommender = Recommender(
             module,
             catalogue.items.select(KEPT),
             Settings(
@@ -142,6 +185,7 @@ def fit(
             ),
             report,
         )
+        return Trained(recommender, choices, catalogue, profiles, tokens)
 
 
 def _run_name(choices: Choices) -> str:

@@ -1,0 +1,156 @@
+"""Re-ranking: the judgement beside the recommender's score, with a weight chosen on validation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+
+from counterpoint.histories import Histories, Scorer
+from counterpoint.metrics import EMPTY, Ranking, ndcg
+from counterpoint.reranker import batches
+from counterpoint.reranker.model import Judge, Reranker
+from counterpoint.significance import nearest_of_best
+from counterpoint.topk import score_chunks, tie_priority, top_k
+
+AT_ONCE = 64
+K = 10
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best unseen items of some users, best first.
+
+    Attributes:
+        item: (U, D) catalogue indices, ``EMPTY`` where there are fewer.
+        score: (U, D) of the recommender.
+        logit: (U, D) of the re-ranker.
+    """
+
+    item: npt.NDArray[np.int64]
+    score: npt.NDArray[np.float32]
+    logit: npt.NDArray[np.float32]
+
+    def order(self, weight: float) -> npt.NDArray[np.int64]:
+        """Return the (U, D) items in the order of the blended utility."""
+        there = self.item != EMPTY
+        utility = _standardised(self.score, there) + weight * _standardised(self.logit, there)
+        utility = np.where(there, utility, -np.inf)
+        places = np.argsort(-utility, axis=1, kind="stable")
+        return np.take_along_axis(self.item, places, axis=1)
+
+
+def candidates(
+    reranker: Reranker, scorer: Scorer, histories: Histories, n_items: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], Candidates]]:
+    """Yield user indices, their (B, N) scores without what they have seen, and their candidates."""
+    judge = reranker.judge()
+    priority = tie_priority(n_items, seed=0)
+    depth = min(reranker.settings.depth, n_items)
+    for users, chunk, scores in score_chunks(scorer, histories, n_items=n_items):
+        item = top_k(scores, k=depth, priority=priority)
+        score = np.take_along_axis(scores, np.maximum(item, 0), axis=1)
+        score = np.where(item == EMPTY, 0.0, score).astype(np.float32)
+        logit = judged(judge, chunk, item, score, reranker.settings.events)
+        yield users, scores, Candidates(item, score, logit)
+
+
+def judged(
+    judge: Judge,
+    histories: Histories,
+    item: npt.NDArray[np.int64],
+    score: npt.NDArray[np.float32],
+    events: int,
+) -> npt.NDArray[np.float32]:
+    """Return (U, D) logits of candidates."""
+    out = np.zeros(score.shape, dtype=np.float32)
+    rows = np.arange(len(histories))
+    with torch.inference_mode():
+        for part in np.split(rows, range(AT_ONCE, len(rows), AT_ONCE)):
+            history, kind = batches.histories(histories.take(part), events)
+            logit, _ = judge(
+                history, kind, torch.from_numpy(item[part] + 1), torch.from_numpy(score[part])
+            )
+            out[part] = logit.numpy()
+    return out
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """A scorer whose best items are re-ranked; satisfies ``histories.Scorer``.
+
+    Attributes:
+        scorer: The recommender, on the catalogue of the re-ranker.
+        reranker: Its weight and depth count.
+        n_items: N.
+    """
+
+    scorer: Scorer
+    reranker: Reranker
+    n_items: int
+
+    def score(self, histories: Histories) -> npt.NDArray[np.float32]:
+        """Return (U, N) scores: the candidates' in the new order, the others' below them."""
+        out = np.empty((len(histories), self.n_items), dtype=np.float32)
+        for users, scores, found in candidates(self.reranker, self.scorer, histories, self.n_items):
+            order = found.order(self.reranker.settings.weight)
+            filled = order != EMPTY
+            # The greatest scores stay, in the new order: what is below keeps its place.
+            row = np.broadcast_to(np.arange(len(users))[:, None], order.shape)[filled]
+            scores[row, order[filled]] = found.score[filled]
+            out[users] = scores
+        return out
+
+
+def choose_weight(
+    reranker: Reranker,
+    scorer: Scorer,
+    histories: Histories,
+    targets: sp.csr_matrix,
+    weights: Sequence[float],
+) -> tuple[float, dict[float, npt.NDArray[np.float64]]]:
+    """Choose the weight by NDCG@10; 0 unless another is clearly better (significance.py).
+
+    Args:
+        reranker: Its own weight does not count.
+        scorer: A recommender that has not learnt from the targets.
+        histories: U users.
+        targets: (U, N) what they then liked.
+        weights: To try; 0 always is.
+
+    Returns:
+        The weight, and NDCG@10 per user of each.
+    """
+    tried = sorted({0.0, *weights})
+    found: dict[float, list[npt.NDArray[np.float64]]] = {weight: [] for weight in tried}
+    n_items = targets.shape[1]
+    for users, _, near in candidates(reranker, scorer, histories, n_items):
+        for weight in tried:
+            found[weight].append(ndcg_of(near.order(weight), targets[users]))
+    values = {weight: np.concatenate(parts) for weight, parts in found.items()}
+    return nearest_of_best(values, abs), values
+
+
+def ndcg_of(
+    order: npt.NDArray[np.int64], targets: sp.csr_matrix, k: int = K
+) -> npt.NDArray[np.float64]:
+    """Return NDCG@k per user of lists in this order."""
+    n_items = targets.shape[1]
+    nothing = sp.csr_matrix(np.zeros((n_items, 0), dtype=np.float32))
+    top = order[:, :k]
+    if top.shape[1] < k:
+        top = np.pad(top, ((0, 0), (0, k - top.shape[1])), constant_values=EMPTY)
+    return ndcg.per_user(Ranking(top, targets, np.zeros(n_items, dtype=np.int64), 0, nothing))
+
+
+def _standardised(
+    values: npt.NDArray[np.float32], there: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Return (U, D) values in standard deviations from the mean of the row."""
+    one = there.astype(np.float64)
+    count = np.maximum(one.sum(1, keepdims=True), 1.0)
+    mean = (values * one).sum(1, keepdims=True) / count
+    spread = np.sqrt((np.square(values - mean) * one).sum(1, keepdims=True) / count)
+    return np.asarray((values - mean) / np.maximum(spread, 1e-6) * one, dtype=np.float64)
