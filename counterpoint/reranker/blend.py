@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,9 @@ import torch
 
 from counterpoint.histories import Histories, Scorer
 from counterpoint.metrics import EMPTY, Ranking, ndcg
+from counterpoint.recommender import Recommender
 from counterpoint.reranker import batches
-from counterpoint.reranker.model import Judge, Reranker
+from counterpoint.reranker.model import Judge, Reranker, find
 from counterpoint.significance import nearest_of_best
 from counterpoint.topk import score_chunks, tie_priority, top_k
 
@@ -102,6 +104,22 @@ class Reranked:
             scores[row, order[filled]] = found.score[filled]
             out[users] = scores
         return out
+
+
+def served(model: Path, recommender: Recommender) -> Scorer:
+    """Return what a model folder's version serves: re-ranked, if its re-ranker has a weight.
+
+    Args:
+        model: The folder.
+        recommender: Read from it; may have been extended.
+
+    Raises:
+        DataError: The re-ranker is damaged or of another model.
+    """
+    reranker = find(model, recommender)
+    if reranker is None or not reranker.settings.weight:
+        return recommender
+    return Reranked(recommender, reranker, recommender.n_items)
 
 
 def choose_weight(

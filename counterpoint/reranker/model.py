@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from counterpoint import tables
+from counterpoint import artifacts, tables
 from counterpoint.config.reranker import StudentConfig
 from counterpoint.errors import DataError
 from counterpoint.recommender import Recommender
@@ -19,9 +19,6 @@ from counterpoint.reranker.features import NAMES, PairFeatures, split_kinds
 from counterpoint.reranker.statistics import NAMES as STATISTICS
 from counterpoint.reranker.statistics import SHRINKAGE, Units
 from counterpoint.reranker.student import Student
-
-FOLDER = "reranker"
-"""Beside the files of the recommender in a model folder."""
 
 TENSORS = "reranker.safetensors"
 DESCRIPTION = "reranker.json"
@@ -193,7 +190,7 @@ def find(model: Path, recommender: Recommender) -> Reranker | None:
     Raises:
         DataError: It is damaged or of another model.
     """
-    folder = model / FOLDER
+    folder = model / artifacts.RERANKER
     return Reranker.load(folder, recommender) if folder.is_dir() else None
 
 

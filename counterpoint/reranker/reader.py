@@ -22,6 +22,8 @@ from counterpoint.reranker.student import OUTPUTS
 MAX_EVENTS = 60
 """Newest events that are considered; what does not fit the tokens is left out anyway."""
 
+LEAST_WIDTH = 1e-4
+
 CANDIDATE = "Candidate: "
 SPECIAL = 4
 """Tokens set aside for the separators of the model."""
@@ -39,12 +41,16 @@ class Reader(nn.Module):
 
     mean: Tensor
     spread: Tensor
+    centre: Tensor
+    width: Tensor
 
     def __init__(self, tower: TextTower, config: ReaderConfig, mean: Tensor, spread: Tensor):
         super().__init__()
         self.tower = tower
         self.register_buffer("mean", mean.clone())
         self.register_buffer("spread", spread.clone())
+        self.register_buffer("centre", torch.zeros(tower.dim))
+        self.register_buffer("width", torch.ones(tower.dim))
         self.head = nn.Sequential(
             nn.Linear(tower.dim + len(mean), config.hidden),
             nn.GELU(),
@@ -65,10 +71,15 @@ class Reader(nn.Module):
             attention_mask: (B, T) int64.
             features: (B, K) plain features.
         """
-        read = self.tower(input_ids, attention_mask) * self.tower.dim**0.5
+        read = (self.tower(input_ids, attention_mask) - self.centre) / self.width
         told = (features - self.mean) / self.spread
         out: Tensor = self.head(torch.cat([read, told], dim=-1)) + self.wide(told)
         return out
+
+    def centre_on(self, vectors: Tensor) -> None:
+        """Standardise pooled states as these (P, D): texts of one template are much alike."""
+        self.centre.copy_(vectors.mean(0))
+        self.width.copy_(vectors.std(0).clamp(min=LEAST_WIDTH))
 
 
 class Texts:

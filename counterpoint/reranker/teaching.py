@@ -26,6 +26,9 @@ Pairs = npt.NDArray[np.int64]
 
 JUDGED_AT_ONCE = 64
 
+CENTRED = 256
+"""Pairs by which pooled states are standardised."""
+
 
 def pairs_of(examples: Examples, rows: npt.NDArray[np.int64]) -> Pairs:
     """Return all pairs of some events, event after event."""
@@ -54,7 +57,7 @@ class Teacher:
     def ask(self, examples: Examples, pairs: Pairs, what: str | None = None) -> Tensor:
         """Return (P, 2) logits and ratings, without gradients; texts of like length together."""
         out = torch.full((len(pairs), 2), torch.nan)
-        told, written = self._plain(examples, pairs), self._written(examples, pairs)
+        told, written = self._plain(examples, pairs), self.written(examples, pairs)
         order = np.argsort([len(text) for text in written], kind="stable")
         parts = np.split(order, range(JUDGED_AT_ONCE, len(order), JUDGED_AT_ONCE))
         with torch.inference_mode():
@@ -66,7 +69,7 @@ class Teacher:
 
     def loss(self, examples: Examples, pairs: Pairs, rating: float) -> Tensor:
         """Return the loss over some pairs."""
-        written, told = self._written(examples, pairs), self._plain(examples, pairs)
+        written, told = self.written(examples, pairs), self._plain(examples, pairs)
         found = self._read(examples, pairs, written, told)
         return self.loss_of(found, examples, pairs, rating)
 
@@ -89,7 +92,8 @@ class Teacher:
         found: Tensor = self.reader(ids, mask, told)
         return found
 
-    def _written(self, examples: Examples, pairs: Pairs) -> list[str]:
+    def written(self, examples: Examples, pairs: Pairs) -> list[str]:
+        """Return the texts of the histories of some pairs."""
         texts: dict[int, str] = {}
         for event in pairs[:, 0].tolist():
             if event not in texts:
@@ -163,6 +167,12 @@ def teach(
     teacher = Teacher(
         reader, Texts(items, tokenizer, wanted), features, units, config.student.events
     )
+    first = learnt[:CENTRED]
+    with torch.inference_mode():
+        ids, mask = teacher.texts.tokens(
+            teacher.written(train, first), train.items[first[:, 0], first[:, 1]]
+        )
+        reader.eval().centre_on(tower(ids, mask))
     used = min(len(learnt), wanted.max_steps * wanted.batch_size)
     some = np.random.default_rng(seed).permutation(len(valid))
     judged = pairs_of(valid, some)[: wanted.valid_pairs]
