@@ -11,7 +11,7 @@ import torch
 
 from counterpoint.histories import Histories, Scorer
 from counterpoint.metrics import EMPTY, Ranking, ndcg
-from counterpoint.recommender import Recommender
+from counterpoint.recommender import Recommender, SecondLook
 from counterpoint.reranker import batches
 from counterpoint.reranker.model import Judge, Reranker, find
 from counterpoint.significance import nearest_of_best
@@ -49,14 +49,31 @@ def candidates(
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], Candidates]]:
     """Yield user indices, their (B, N) scores without what they have seen, and their candidates."""
     judge = reranker.judge()
-    priority = tie_priority(n_items, seed=0)
-    depth = min(reranker.settings.depth, n_items)
     for users, chunk, scores in score_chunks(scorer, histories, n_items=n_items):
-        item = top_k(scores, k=depth, priority=priority)
-        score = np.take_along_axis(scores, np.maximum(item, 0), axis=1)
-        score = np.where(item == EMPTY, 0.0, score).astype(np.float32)
-        logit = judged(judge, chunk, item, score, reranker.settings.events)
-        yield users, scores, Candidates(item, score, logit)
+        yield users, scores, best_of(judge, reranker, chunk, scores)
+
+
+def best_of(
+    judge: Judge, reranker: Reranker, histories: Histories, scores: npt.NDArray[np.float32]
+) -> Candidates:
+    """Return the best items of users by their (U, N) scores; what is barred has -inf."""
+    n_items = scores.shape[1]
+    priority = tie_priority(n_items, seed=0)
+    item = top_k(scores, k=min(reranker.settings.depth, n_items), priority=priority)
+    score = np.take_along_axis(scores, np.maximum(item, 0), axis=1)
+    score = np.where(item == EMPTY, 0.0, score).astype(np.float32)
+    return Candidates(item, score, judged(judge, histories, item, score, reranker.settings.events))
+
+
+def reordered(
+    scores: npt.NDArray[np.float32], found: Candidates, weight: float
+) -> npt.NDArray[np.float32]:
+    """Give the best items the same scores in the new order; (U, N) scores are changed in place."""
+    order = found.order(weight)
+    filled = order != EMPTY
+    row = np.broadcast_to(np.arange(len(scores))[:, None], order.shape)[filled]
+    scores[row, order[filled]] = found.score[filled]
+    return scores
 
 
 def judged(
@@ -97,13 +114,29 @@ class Reranked:
         """Return (U, N) scores: the candidates' in the new order, the others' below them."""
         out = np.empty((len(histories), self.n_items), dtype=np.float32)
         for users, scores, found in candidates(self.reranker, self.scorer, histories, self.n_items):
-            order = found.order(self.reranker.settings.weight)
-            filled = order != EMPTY
-            # The greatest scores stay, in the new order: what is below keeps its place.
-            row = np.broadcast_to(np.arange(len(users))[:, None], order.shape)[filled]
-            scores[row, order[filled]] = found.score[filled]
-            out[users] = scores
+            out[users] = reordered(scores, found, self.reranker.settings.weight)
         return out
+
+
+def second_look(model: Path, recommender: Recommender) -> SecondLook | None:
+    """Return what reorders the scores of users, if the model folder's re-ranker has a weight.
+
+    Args:
+        model: The folder.
+        recommender: Read from it; may have been extended.
+
+    Raises:
+        DataError: The re-ranker is damaged or of another model.
+    """
+    reranker = find(model, recommender)
+    if reranker is None or not reranker.settings.weight:
+        return None
+    judge, weight = reranker.judge(), reranker.settings.weight
+
+    def look(histories: Histories, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return reordered(scores, best_of(judge, reranker, histories, scores), weight)
+
+    return look
 
 
 def served(model: Path, recommender: Recommender) -> Scorer:

@@ -97,6 +97,24 @@ def test_a_weight_changes_what_is_evaluated_and_0_does_not(folders, tmp_path: Pa
     assert result.figures["test_users"] > 0
 
 
+def test_a_batch_gets_what_is_evaluated(folders) -> None:
+    recommender = Recommender.load(folders["model"])
+    described = folders["model"] / "reranker" / "reranker.json"
+    content = json.loads(described.read_text())
+    content["settings"]["weight"] = 2.0
+    described.write_text(json.dumps(content))
+    histories = toys.histories([(0, True), (3, False)], [(1, True)])
+    plain = recommender.recommend(histories, 24)
+    look = blend.second_look(folders["model"], recommender)
+    looked = recommender.recommend(histories, 24, second_look=look)
+    scores = blend.served(folders["model"], recommender).score(histories)
+    index = recommender.item_index
+    for row, user in enumerate(histories.user_ids):
+        own = looked.filter(pl.col(columns.USER) == user)[columns.ITEM].to_list()
+        assert own != plain.filter(pl.col(columns.USER) == user)[columns.ITEM].to_list()
+        assert own == sorted(own, key=lambda item: -scores[row, index[item]])
+
+
 def test_the_export_has_the_graph_and_says_how_it_is_used(folders, tmp_path: Path) -> None:
     result = export.run(
         ExportConfig(parity_users=10),
