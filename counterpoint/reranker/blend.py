@@ -98,23 +98,27 @@ def judged(
 
 @dataclass(frozen=True)
 class Reranked:
-    """A scorer whose best items are re-ranked; satisfies ``histories.Scorer``.
+    """A recommender whose best items are re-ranked; satisfies ``histories.Scorer``.
 
     Attributes:
-        scorer: The recommender, on the catalogue of the re-ranker.
+        recommender: Scores all items.
         reranker: Its weight and depth count.
-        n_items: N.
     """
 
-    scorer: Scorer
+    recommender: Recommender
     reranker: Reranker
-    n_items: int
+
+    @property
+    def item_ids(self) -> list[str]:
+        """The N item ids in index order."""
+        return self.recommender.item_ids
 
     def score(self, histories: Histories) -> npt.NDArray[np.float32]:
         """Return (U, N) scores: the candidates' in the new order, the others' below them."""
-        out = np.empty((len(histories), self.n_items), dtype=np.float32)
-        for users, scores, found in candidates(self.reranker, self.scorer, histories, self.n_items):
-            out[users] = reordered(scores, found, self.reranker.settings.weight)
+        n_items, weight = self.recommender.n_items, self.reranker.settings.weight
+        out = np.empty((len(histories), n_items), dtype=np.float32)
+        for users, scores, found in candidates(self.reranker, self.recommender, histories, n_items):
+            out[users] = reordered(scores, found, weight)
         return out
 
 
@@ -139,7 +143,7 @@ def second_look(model: Path, recommender: Recommender) -> SecondLook | None:
     return look
 
 
-def served(model: Path, recommender: Recommender) -> Scorer:
+def served(model: Path, recommender: Recommender) -> Recommender | Reranked:
     """Return what a model folder's version serves: re-ranked, if its re-ranker has a weight.
 
     Args:
@@ -152,7 +156,7 @@ def served(model: Path, recommender: Recommender) -> Scorer:
     reranker = find(model, recommender)
     if reranker is None or not reranker.settings.weight:
         return recommender
-    return Reranked(recommender, reranker, recommender.n_items)
+    return Reranked(recommender, reranker)
 
 
 def choose_weight(

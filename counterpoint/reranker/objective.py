@@ -1,5 +1,7 @@
 """What teacher and student minimise: cross-entropy of liking and squared error of the rating."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -36,9 +38,8 @@ def imitating(logit: Tensor, rating: Tensor, judged: Tensor, *, rating_weight: f
     return labelled(logit, rating, soft, judged[..., 1], rating_weight=rating_weight)
 
 
-def _mean(function, guess: Tensor, label: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+def _mean(function: Callable[[Tensor, Tensor], Tensor], guess: Tensor, label: Tensor) -> Tensor:
     there = ~torch.isnan(label)
     if not there.any():
         return guess.sum() * 0.0
-    found: Tensor = function(guess[there], label[there])
-    return found
+    return function(guess[there], label[there])

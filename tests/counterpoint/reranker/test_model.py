@@ -188,10 +188,9 @@ def test_the_graph_judges_as_torch_does(recommender, tmp_path: Path, monkeypatch
 
 def test_re_ranking_only_reorders_the_best(recommender) -> None:
     found = reranker_of(recommender)
-    n_items = recommender.n_items
     before = recommender.score(HISTORIES)
     before[HISTORIES.owners, HISTORIES.items] = -np.inf
-    after = blend.Reranked(recommender, found, n_items).score(HISTORIES)
+    after = blend.Reranked(recommender, found).score(HISTORIES)
     moved = 0
     for user in range(len(HISTORIES)):
         np.testing.assert_array_equal(np.sort(after[user]), np.sort(before[user]))
@@ -200,9 +199,7 @@ def test_re_ranking_only_reorders_the_best(recommender) -> None:
         moved += int((old != new).sum())
     assert moved > 0
     off = replace(found, settings=replace(found.settings, weight=0.0))
-    np.testing.assert_array_equal(
-        blend.Reranked(recommender, off, n_items).score(HISTORIES), before
-    )
+    np.testing.assert_array_equal(blend.Reranked(recommender, off).score(HISTORIES), before)
 
 
 def test_the_weight_is_0_unless_re_ranking_is_clearly_better() -> None:
