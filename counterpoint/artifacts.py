@@ -10,13 +10,14 @@ validated   the accepted rows under the same names, ``dataset.json``, ``verdict.
 features    ``interactions`` (ordered, with ``fold``), ``items``, ``users``, ``examples`` (point
             in time, from the feature store), ``vectors.<name>``, ``features.json``,
             ``dataset.json``
-model       ``model.safetensors``, ``model.json``, ``items``, ``tensorboard/``, ``curves.json``
+model       ``model.safetensors``, ``model.json``, ``items``, ``tensorboard/``, ``curves.json``,
+            ``encoder/`` (where one was trained), ``reranker/`` (where one is kept)
 evaluation  ``evaluation.json``, ``per_user.parquet``, ``report.html``
 onnx        ``recommender.onnx``, ``item_encoder/`` (``model.onnx``, tokenizer), ``contract.json``,
             ``items`` (with availability), ``vectors.npy`` (how alike items are),
             ``users.sqlite`` (histories and attributes of the known users); of a large catalogue
             ``retrieval/`` (see retrieval.py); ``compression.json`` (smaller forms of the item
-            encoder, where any were tried)
+            encoder, where any were tried); ``reranker.onnx`` where the model has one
 version     (registry) all that a served version needs: ``onnx/``, ``model/``, ``evaluation/``,
             ``reference/`` (monitoring snapshot), ``version.json``
 monitoring  ``verdict.json``, ``report.html``
@@ -53,6 +54,8 @@ DECISION_PAGE: Final = "decision.html"
 REPORT: Final = "report.html"
 
 RECOMMENDER_ONNX: Final = "recommender.onnx"
+RERANKER: Final = "reranker"
+RERANKER_ONNX: Final = "reranker.onnx"
 ITEM_ENCODER: Final = "item_encoder"
 ITEM_ENCODER_ONNX: Final = "model.onnx"
 USERS_SNAPSHOT: Final = "users.sqlite"

@@ -1,6 +1,6 @@
 """A trained recommender as a value: scoring, recommending, adding items, saving and loading."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from counterpoint.text import item_texts
 from counterpoint.topk import top_k
 
 __all__ = ["Inputs", "Recommender", "Settings"]
+
+SecondLook = Callable[[Histories, npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""Users and their (U, N) scores, -inf for what is barred -> scores in another order."""
 
 MAX_SCORES = 4_000_000
 MAX_PAIRS = 16_000_000
@@ -126,6 +129,7 @@ class Recommender:
         *,
         exclude_seen: bool = True,
         candidates: Sequence[str] | None = None,
+        second_look: SecondLook | None = None,
     ) -> pl.DataFrame:
         """Return the best k items of each user as columns.RECOMMENDATIONS.
 
@@ -134,6 +138,7 @@ class Recommender:
             k: Longest list; shorter where fewer items are left.
             exclude_seen: Leave out the items of the history.
             candidates: Only these items may be recommended.
+            second_look: Reorders the best items (reranker/blend.py).
 
         Raises:
             DataError: A candidate is not in the catalogue.
@@ -143,9 +148,11 @@ class Recommender:
         parts = []
         for users, scores in self._scores(histories):
             scores = np.where(allowed, scores, -np.inf).astype(np.float32)
+            chunk = histories.take(users)
             if exclude_seen:
-                chunk = histories.take(users)
                 scores[chunk.owners, chunk.items] = -np.inf
+            if second_look is not None:
+                scores = second_look(chunk, scores)
             best = top_k(scores, k=k, priority=np.arange(self.n_items))
             row, place = np.nonzero(best >= 0)
             item = best[row, place]

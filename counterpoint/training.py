@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,25 @@ from counterpoint.tower_scorer import TowerScorer
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A recommender and what it was made of, for what is trained on top of it.
+
+    Attributes:
+        recommender: The result.
+        choices: The settings taken.
+        catalogue: All items.
+        profiles: user id -> attribute tokens.
+        tokens: Profile vocabulary.
+    """
+
+    recommender: Recommender
+    choices: Choices
+    catalogue: ItemCatalogue
+    profiles: dict[str, Sequence[str]]
+    tokens: list[str]
+
+
 def fit(
     interactions: pl.DataFrame,
     items: pl.DataFrame,
@@ -38,6 +57,32 @@ def fit(
     attributes: dict[str, Any] | None = None,
     vectors: Frames | None = None,
 ) -> Recommender:
+    """Train a recommender; see ``fit_parts``."""
+    return fit_parts(
+        interactions,
+        items,
+        users,
+        examples,
+        config,
+        workdir=workdir,
+        tensorboard=tensorboard,
+        attributes=attributes,
+        vectors=vectors,
+    ).recommender
+
+
+def fit_parts(
+    interactions: pl.DataFrame,
+    items: pl.DataFrame,
+    users: pl.DataFrame,
+    examples: pl.DataFrame,
+    config: TrainConfig,
+    *,
+    workdir: Path,
+    tensorboard: Path | None = None,
+    attributes: dict[str, Any] | None = None,
+    vectors: Frames | None = None,
+) -> Trained:
     """Train a recommender.
 
     First everything is fitted on the train fold and the settings are chosen on the validation fold;
@@ -140,7 +185,7 @@ def fit(
         report["seconds"] = round(time.monotonic() - started, 2)
         report["peak_rss_mb"] = round(peak_rss_mb(), 1)
         has_factors = module.factors is not None
-        return Recommender(
+        recommender = Recommender(
             module,
             catalogue.items.select(KEPT),
             Settings(
@@ -164,6 +209,7 @@ def fit(
             ),
             report,
         )
+        return Trained(recommender, choices, catalogue, profiles, tokens)
 
 
 def _run_name(choices: Choices) -> str:

@@ -13,9 +13,17 @@ from tritonclient.utils import InferenceServerException
 from serving import messages
 from serving.client import DEFAULT_URL, channel, inputs
 from serving.credentials import NO_CREDENTIALS, Credentials
-from serving.messages import Recommendations, Tensors
+from serving.messages import Judgements, Recommendations, Tensors
 from serving.models.encode import SPEC as ENCODE
-from serving.questions import Question, QuestionFields, SimilarFields, SimilarQuestion
+from serving.models.rerank import SPEC as RERANK
+from serving.questions import (
+    Question,
+    QuestionFields,
+    RerankFields,
+    RerankQuestion,
+    SimilarFields,
+    SimilarQuestion,
+)
 from serving.retry import Deadline, Retry
 from serving.spec import ModelSpec
 
@@ -76,6 +84,13 @@ class AsyncRecommendClient:
     ) -> Recommendations:
         """As ``RecommendClient.similar``."""
         return (await self._ask([SimilarQuestion(items, **question)], timeout))[0]
+
+    async def rerank(
+        self, *items: str, timeout: float | None = None, **question: Unpack[RerankFields]
+    ) -> Judgements:
+        """As ``RecommendClient.rerank``."""
+        tensors = messages.tensors(RERANK, [RerankQuestion(items, **question).values()])
+        return messages.judgements(await self._infer(RERANK, tensors, timeout))
 
     async def encode(self, text: str, *, timeout: float | None = None) -> npt.NDArray[np.float32]:
         """As ``RecommendClient.encode``."""

@@ -12,9 +12,17 @@ from tritonclient.utils import InferenceServerException
 
 from serving import messages
 from serving.credentials import NO_CREDENTIALS, Credentials
-from serving.messages import Recommendation, Recommendations, Tensors
+from serving.messages import Judgements, Recommendation, Recommendations, Tensors
 from serving.models.encode import SPEC as ENCODE
-from serving.questions import Question, QuestionFields, SimilarFields, SimilarQuestion
+from serving.models.rerank import SPEC as RERANK
+from serving.questions import (
+    Question,
+    QuestionFields,
+    RerankFields,
+    RerankQuestion,
+    SimilarFields,
+    SimilarQuestion,
+)
 from serving.retry import Deadline, Retry
 from serving.spec import ModelSpec
 
@@ -112,6 +120,23 @@ class RecommendClient:
             ServerError: The server cannot be reached, is too slow, or failed.
         """
         return self._ask([SimilarQuestion(items, **question)], timeout)[0]
+
+    def rerank(
+        self, *items: str, timeout: float | None = None, **question: Unpack[RerankFields]
+    ) -> Judgements:
+        """Ask how much a user will like given items; needs a version with a re-ranker.
+
+        Args:
+            items: Item ids.
+            timeout: Seconds; default that of the client.
+            question: The other fields of ``RerankQuestion``, such as ``user="42"``.
+
+        Raises:
+            DataError: The server refuses the request.
+            ServerError: The server cannot be reached, is too slow, has no re-ranker, or failed.
+        """
+        rows = [RerankQuestion(items, **question).values()]
+        return messages.judgements(self._infer(RERANK, messages.tensors(RERANK, rows), timeout))
 
     def encode(self, text: str, *, timeout: float | None = None) -> npt.NDArray[np.float32]:
         """Return the (D,) unit vector of an item text.

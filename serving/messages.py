@@ -77,6 +77,45 @@ class Recommendations:
     trace: str = "[]"
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What `rerank` says of one item.
+
+    Attributes:
+        item_id: The item.
+        title: Its title, the id where it has none.
+        liking: Probability, among candidates like those of training; none: the re-ranker does not
+            know the item.
+        rating: Expected rating; none: the data have none.
+        score: Of `recommend`.
+    """
+
+    item_id: str
+    title: str
+    liking: float | None
+    rating: float | None
+    score: float
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """One answer of `rerank`.
+
+    Attributes:
+        items: Most liked first.
+        source: As of ``Recommendations``.
+        model_version: Version that answered.
+        degraded: Older or fewer features than usual were used.
+        unknown_items: Ids of the request outside the catalogue.
+    """
+
+    items: Sequence[Judgement]
+    source: str
+    model_version: str
+    degraded: bool
+    unknown_items: Sequence[str]
+
+
 def tensors(spec: ModelSpec, rows: Sequence[Mapping[str, Sequence[Any]]]) -> Tensors:
     """Return the tensors of several rows, shorter ones filled up.
 
@@ -125,6 +164,34 @@ def recommendations(outputs: Mapping[str, npt.NDArray[Any]]) -> list[Recommendat
     """Return the answers of the rows of `recommend` or `similar`."""
     rows = len(outputs["item_id"])
     return [_answer({name: value[row] for name, value in outputs.items()}) for row in range(rows)]
+
+
+def judgements(outputs: Mapping[str, npt.NDArray[Any]]) -> Judgements:
+    """Return the first row of an answer of `rerank`."""
+    row = {name: value[0] for name, value in outputs.items()}
+
+    def number(name: str, place: int) -> float | None:
+        value = float(row[name][place])
+        return None if np.isnan(value) else value
+
+    items = [
+        Judgement(
+            item.decode(),
+            row["title"][place].decode(),
+            number("liking", place),
+            number("rating", place),
+            float(row["score"][place]),
+        )
+        for place, item in enumerate(row["item_id"].tolist())
+        if item
+    ]
+    return Judgements(
+        items,
+        row["source"][0].decode(),
+        row["model_version"][0].decode(),
+        bool(row["degraded"][0]),
+        _texts(row["unknown_item"]),
+    )
 
 
 def explain(error: InferenceServerException, url: str, seconds: float) -> DataError | ServerError:

@@ -1,4 +1,4 @@
-"""Typed questions to `recommend` and `similar`, as the clients send them."""
+"""Typed questions to `recommend`, `similar` and `rerank`, as the clients send them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,6 +125,49 @@ class SimilarQuestion:
             "k": [self.k],
             "trace_id": [self.trace_id],
         }
+
+
+class RerankFields(TypedDict, total=False):
+    """The fields of ``RerankQuestion`` but ``items`` as keyword arguments."""
+
+    user: str
+    history: Sequence[str]
+    positive: Sequence[bool]
+    attributes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class RerankQuestion:
+    """What is asked of `rerank`.
+
+    Attributes:
+        items: Candidates.
+        user: As of ``Question``.
+        history: As of ``Question``.
+        positive: As of ``Question``.
+        attributes: As of ``Question``.
+    """
+
+    items: Sequence[str]
+    user: str = ""
+    history: Sequence[str] = ()
+    positive: Sequence[bool] = ()
+    attributes: Sequence[str] = ()
+
+    def values(self) -> dict[str, Sequence[Any]]:
+        """Return the entries of each tensor.
+
+        Raises:
+            DataError: Entries cannot be sent; names the field.
+        """
+        who = Question(
+            user=self.user,
+            history=self.history,
+            positive=self.positive,
+            attributes=self.attributes,
+        ).values()
+        shared = ("user_id", "history", "history_positive", "attributes")
+        return {"item_id": self.items} | {name: who[name] for name in shared}
 
 
 def _rules(rules: Rules) -> str:

@@ -41,6 +41,14 @@ class Category(RuleOptions):
 
 
 @dataclass(frozen=True)
+class Rerank(RuleOptions):
+    """The re-ranker's weight (0: its judgement moves nothing) and how many candidates it judges."""
+
+    weight: float | None = None
+    depth: int | None = None
+
+
+@dataclass(frozen=True)
 class Seen(RuleOptions):
     """What becomes of items of the history."""
 

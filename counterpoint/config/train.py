@@ -8,6 +8,7 @@ from counterpoint.config.base import Section
 from counterpoint.config.encoder import EncoderConfig
 from counterpoint.config.fusion import ChoiceConfig, FusionConfig, TowerVariant
 from counterpoint.config.linear import LinearConfig, LinearForm, Weighting
+from counterpoint.config.reranker import RerankerConfig
 from counterpoint.config.towers import FitConfig, TowerConfig
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LinearConfig",
     "LinearForm",
     "PriorConfig",
+    "RerankerConfig",
     "TowerConfig",
     "TowerVariant",
     "TrainConfig",
@@ -122,6 +124,10 @@ class TrainConfig(Section):
     factors: FactorsConfig = FactorsConfig()
     prior: PriorConfig = PriorConfig()
     cold: ColdConfig = ColdConfig()
+
+    reranker: RerankerConfig | None = None
+    """A second look at the best items, see docs/reranking.md; null: none."""
+
     report: ReportConfig = ReportConfig()
     seed: int = 0
     """Seed of initialisation, dropout and the order of the examples."""

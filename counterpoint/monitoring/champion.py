@@ -12,6 +12,7 @@ from counterpoint.comparison import MODEL
 from counterpoint.monitoring import reference as stored
 from counterpoint.monitoring import snapshot
 from counterpoint.recommender import Recommender
+from counterpoint.reranker import blend
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def write_reference(
     judged = _judged(evaluation)
     taken = snapshot.build(
         tables.read(features),
-        champion,
+        blend.served(model, champion),
         vectors=text_vectors(champion),
         max_users=max_users,
         k=int(judged["k"]) if judged else k,

@@ -20,6 +20,7 @@ from counterpoint.errors import ConfigError
 from counterpoint.histories import Histories, from_events, order_events
 from counterpoint.progress import track
 from counterpoint.recommender import Recommender
+from counterpoint.reranker import blend
 from counterpoint.stages.fit import DATA
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ def run(
     logger.info("Read %d interactions", len(known.interactions))
     extended = recommender.extend(known.items, modalities=frames) if candidates else recommender
     allowed = known.items[columns.ITEM].unique(maintain_order=True) if candidates else None
+    look = blend.second_look(model, extended)
     histories = _histories(extended, known, seed)
     rows = 0
     partial = output.with_name(f".{output.name}.{os.getpid()}")
@@ -112,7 +114,10 @@ def run(
     with pq.ParquetWriter(partial, schema) as writer:
         for chunk in track(chunks, "Recommend to users"):
             best = extended.recommend(
-                histories.take(chunk), k, candidates=None if allowed is None else allowed.to_list()
+                histories.take(chunk),
+                k,
+                candidates=None if allowed is None else allowed.to_list(),
+                second_look=look,
             )
             writer.write_table(best.to_arrow().cast(schema))
             rows += len(best)

@@ -26,6 +26,7 @@ from counterpoint.evaluation import Task, candidates, check, judge, prepare
 from counterpoint.histories import Scorer
 from counterpoint.progress import track
 from counterpoint.recommender import Recommender
+from counterpoint.reranker import blend
 from counterpoint.text_vectors import text_vectors
 
 logger = logging.getLogger(__name__)
@@ -100,13 +101,15 @@ def run(
     candidate = Recommender.load(model)
     catalogue = candidates(candidate.item_ids, known)
     task = prepare(known.interactions, known.items, known.users, item_ids=catalogue)
-    scorers: dict[str, Scorer] = {MODEL: on_catalogue(candidate, candidate.item_ids, catalogue)}
+    first = blend.served(model, candidate)
+    scorers: dict[str, Scorer] = {MODEL: on_catalogue(first, candidate.item_ids, catalogue)}
     if champion is not None:
         served = Recommender.load(champion)
         if config.extend_champion:
             shown = modalities.readable(served.settings.modalities, vector_tables.read(features))
             served = served.extend(known.items, modalities=shown)
-        scorers[CHAMPION] = on_catalogue(served, served.item_ids, catalogue)
+        second = blend.served(champion, served)
+        scorers[CHAMPION] = on_catalogue(second, served.item_ids, catalogue)
     tuned = _fit_baselines(config, known, candidate, task)
     scorers |= {name: found.scorer for name, found in tuned.items()}
     judged = {

@@ -21,6 +21,8 @@ from counterpoint.item_vectors import similarity_map, similarity_vectors
 from counterpoint.large_export import Recall, check_recall, export_large
 from counterpoint.onnx_graphs import TENSORS, export_recommender
 from counterpoint.recommender import Recommender
+from counterpoint.reranker import export as reranker_export
+from counterpoint.reranker import model as rerankers
 from counterpoint.tables import write_json
 from counterpoint.user_snapshot import StoredUser
 
@@ -42,6 +44,7 @@ class ExportResult:
         stored_users: Users in the snapshot.
         recommender_mb: Size of the graph in 10^6 bytes.
         seconds: Duration.
+        reranker_difference: Largest difference of the re-ranker's answers; none: there is none.
         compression: Smaller forms of the item encoder, see compression/table.py; none: not tried.
     """
 
@@ -54,6 +57,7 @@ class ExportResult:
     stored_users: int
     recommender_mb: float
     seconds: float
+    reranker_difference: float | None = None
     compression: dict[str, Any] | None = None
 
     @property
@@ -111,6 +115,12 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
         description["item_encoder"] = encoder and encoder.form
         if retrieval is not None:
             description["retrieval"] = retrieval
+        reranker = rerankers.find(model, recommender)
+        judged: float | None = None
+        if reranker is not None:
+            target = folder / artifacts.RERANKER_ONNX
+            judged = reranker_export.write(reranker, recommender, sample, target, config)
+            description["reranker"] = reranker_export.contract(reranker)
         write_json(folder / artifacts.CONTRACT, description)
         with_availability(recommender.items, items).write_parquet(folder / artifacts.ITEMS)
         np.save(folder / artifacts.ITEM_VECTORS, similarity_vectors(recommender.module))
@@ -131,6 +141,7 @@ def run(config: ExportConfig, *, model: Path, features: Path, onnx: Path) -> Exp
         stored_users=stored,
         recommender_mb=round(size / 1e6, 3),
         seconds=round(time.monotonic() - started, 2),
+        reranker_difference=judged,
     )
     logger.info("export: %s", result.figures)
     return result

@@ -81,8 +81,9 @@ def run(
         if champion is None and model is not None:
             # Loading the model needs torch; monitoring data alone does not.
             from counterpoint.recommender import Recommender
+            from counterpoint.reranker import blend
 
-            champion = Recommender.load(model)
+            champion = blend.served(model, Recommender.load(model))
         _belong_together(base, champion)
         window = cut(config, data.interactions, base)
         enough = _enough(config, window, base)

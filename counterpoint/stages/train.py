@@ -52,20 +52,51 @@ def run(
     described = features / artifacts.DATASET
     attributes = tables.read_json(described).get("attributes", {}) if described.is_file() else {}
     with replaced_folder(model) as folder:
-        recommender = training.fit(
+        checkpoints = workdir or Path(config.fit.checkpoints)
+        trained = training.fit_parts(
             frames[artifacts.INTERACTIONS],
             frames[artifacts.ITEMS],
             frames[artifacts.USERS],
             frames[artifacts.EXAMPLES],
             config,
-            workdir=workdir or Path(config.fit.checkpoints),
+            workdir=checkpoints,
             tensorboard=folder / artifacts.TENSORBOARD,
             attributes=attributes,
             vectors=vector_tables.read(features),
         )
+        recommender = trained.recommender
+        if config.reranker is not None:
+            recommender.report["reranker"] = _rerank(trained, frames, config, folder, checkpoints)
         recommender.save(folder)
         tables.write_json(folder / artifacts.CURVES, recommender.report["curves"])
     return summarise(recommender.report)
+
+
+def _rerank(
+    trained: training.Trained,
+    frames: dict[str, pl.DataFrame],
+    config: TrainConfig,
+    folder: Path,
+    checkpoints: Path,
+) -> dict[str, Any]:
+    """Train a re-ranker and keep it where it is served; return its report."""
+    # Heavy, and off by default.
+    from counterpoint.reranker import fit
+
+    assert config.reranker is not None
+    reranker = fit.fit(
+        trained,
+        frames[artifacts.INTERACTIONS],
+        frames[artifacts.EXAMPLES],
+        config,
+        workdir=checkpoints,
+    ).reranker
+    kept = bool(reranker.settings.weight) or config.reranker.keep == "always"
+    if kept:
+        reranker.save(folder / artifacts.RERANKER)
+    else:
+        logger.info("The re-ranker is not kept: on validation it is not clearly better")
+    return reranker.report | {"kept": kept}
 
 
 def summarise(report: dict[str, Any]) -> TrainResult:
@@ -84,6 +115,10 @@ def summarise(report: dict[str, Any]) -> TrainResult:
         "choose_cpu_seconds": report["choose_cpu_seconds"],
     }
     choices = ", ".join(f"{name} {value}" for name, value in report["choices"].items())
+    reranker = report.get("reranker")
+    if reranker is not None:
+        figures["reranker_weight"] = reranker["weight"]
+        choices += f", reranker {reranker['weight']}" + ("" if reranker["kept"] else " (not kept)")
     notes = f"Settings ({validation['why']}): {choices}."
     encoder = report.get("encoder", {})
     if encoder:

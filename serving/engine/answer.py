@@ -30,6 +30,8 @@ class Answer:
         version: Version that answered.
         trace_id: Names the question.
         trace: JSON: what each rule did.
+        liking: (n,) float32 probabilities of the re-ranker, NaN: not judged; none: not asked.
+        rating: (n,) float32 its ratings, as ``liking``.
         cold: How many of the items had no interactions when the version was trained.
     """
 
@@ -45,6 +47,8 @@ class Answer:
     version: str
     trace_id: str
     trace: str
+    liking: npt.NDArray[np.float32] | None = None
+    rating: npt.NDArray[np.float32] | None = None
     cold: int = 0
 
 

@@ -1,21 +1,29 @@
 """From the graph's best items to the answer: live items merged, rules applied, names looked up."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from serving.engine.answer import REASONS, Answer
 from serving.engine.catalogue import Catalogue
+from serving.engine.judge import Reranker
 from serving.engine.question import Best, Question
 from serving.observe.observer import UNTIMED, StopWatch
 from serving.query import Query
-from serving.rules._rule import Candidates, Indices, Row, Trace
+from serving.rules._rule import Candidates, Indices, Judge, Numbers, Row, Rule, Trace
 
 
 def run_rules(
-    candidates: Candidates, query: Query, *, catalogue: Catalogue, liked: Indices, seen: Indices
+    candidates: Candidates,
+    query: Query,
+    *,
+    catalogue: Catalogue,
+    liked: Indices,
+    seen: Indices,
+    later: Mapping[str, Rule] | None = None,
+    judge: Judge | None = None,
 ) -> tuple[Candidates, list[Trace]]:
     """Apply the rules that are no filters.
 
@@ -25,12 +33,15 @@ def run_rules(
         catalogue: The items.
         liked: One-based items of the history that were liked.
         seen: One-based items of the history.
+        later: Rules to apply; none: those of the query.
+        judge: The version's re-ranker for this history.
 
     Returns:
         The candidates and what each rule did.
     """
     trace: list[Trace] = []
-    if query.rules.later:
+    later = query.rules.later if later is None else later
+    if later:
         row = Row(
             k=query.k,
             trace_id=query.trace_id,
@@ -38,8 +49,9 @@ def run_rules(
             seen=seen,
             catalogue=catalogue,
             spread=float(candidates.score.std()) if len(candidates) else 0.0,
+            judge=judge,
         )
-        for name, rule in query.rules.later.items():
+        for name, rule in later.items():
             candidates, done = rule.rerank(candidates, row)
             trace.append({"rule": name, **done})
     return candidates, trace
@@ -52,6 +64,10 @@ def propensities(candidates: Candidates, k: int) -> npt.NDArray[np.float32]:
     return candidates.propensity[:k].astype(np.float32)
 
 
+def _first(values: Numbers | None, k: int) -> npt.NDArray[np.float32] | None:
+    return None if values is None else values[:k].astype(np.float32)
+
+
 class Lists:
     """Makes the answers of one version.
 
@@ -59,11 +75,19 @@ class Lists:
         catalogue: The items.
         version: Name of the version.
         cold: (n,) one-based items of the graph that had no interactions when it was trained.
+        reranker: Of the version; none: it has none.
     """
 
-    def __init__(self, catalogue: Catalogue, version: str, cold: Indices) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        version: str,
+        cold: Indices,
+        reranker: Reranker | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._version = version
+        self._reranker = reranker
         # What was added since has none either.
         self._cold = np.arange(len(catalogue) + 1) > catalogue.n_graph
         self._cold[cold] = True
@@ -95,6 +119,8 @@ class Lists:
             catalogue=self._catalogue,
             liked=row.items[row.liked],
             seen=row.seen,
+            later=row.later,
+            judge=None if self._reranker is None else self._reranker.of(row.items, row.liked),
         )
         watch.lap("rules")
         item, place = candidates.item[:k], candidates.place[:k]
@@ -104,6 +130,8 @@ class Lists:
             score=candidates.score[:k].astype(np.float32),
             reason=self._names(row, reason, place),
             propensity=propensities(candidates, k),
+            liking=_first(candidates.liking, k),
+            rating=_first(candidates.rating, k),
             source=row.source,
             degraded=row.degraded,
             unknown_items=row.unknown_items,

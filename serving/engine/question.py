@@ -1,6 +1,6 @@
 """A query in the terms of one version, and the graph's input tensors made from several of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from serving.engine.eligible import Bounds
 from serving.query import Query
-from serving.rules._rule import Indices, Trace
+from serving.rules._rule import Indices, Rule, Trace
 from serving.spec import Arrays
 
 POSITIVE, OTHER = 1, 2
@@ -32,6 +32,8 @@ class Question:
         unknown_items: Ids outside the catalogue.
         unknown_attributes: Attributes outside the profile.
         filtered: What the filters did.
+        later: Rules that are no filters: those of the query, and the version's own.
+        reranks: Whether one of them needs more candidates than are shown.
         probe: Items that must be candidates even if others score higher.
     """
 
@@ -46,6 +48,8 @@ class Question:
     filtered: Sequence[Trace] = ()
     unknown_items: Sequence[str] = ()
     unknown_attributes: Sequence[str] = ()
+    later: Mapping[str, Rule] = field(default_factory=dict)
+    reranks: bool = False
     probe: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 

@@ -29,6 +29,7 @@ class RuleSet:
     Args:
         rules: Name -> rule, in order.
         options: Name -> options of the rule, as they were given.
+        named: Rules that were named at all, those left out (null) included.
 
     Attributes:
         options: For the record of what was shown.
@@ -38,9 +39,12 @@ class RuleSet:
         repeats: Items of the history may be recommended again.
     """
 
-    def __init__(self, rules: Mapping[str, Rule], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, rules: Mapping[str, Rule], options: Mapping[str, Any], named: frozenset[str]
+    ) -> None:
         self.rules = dict(rules)
         self.options = options
+        self.named = named
         self.filters = {name: rule for name, rule in rules.items() if rule.filters}
         self.later = {name: rule for name, rule in rules.items() if not rule.filters}
         self.reranks = any(rule.reranks for rule in rules.values())
@@ -109,7 +113,7 @@ class RuleBook:
             name: self._modules[name].parse(Options(f"rules.{name}", given))
             for name, given in options.items()
         }
-        return RuleSet(rules, options)
+        return RuleSet(rules, options, frozenset(wanted))
 
 
 def _no_number(text: str) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from counterpoint import artifacts
 from counterpoint.attributes import normalise
-from serving.engine import item_table, question
+from serving.engine import item_table, judge, question
 from serving.engine.answer import Answer
 from serving.engine.catalogue import Catalogue, LiveView
 from serving.engine.eligible import Filters, bounds
@@ -20,6 +20,7 @@ from serving.known_users import KnownUsers
 from serving.observe.observer import UNTIMED, StopWatch
 from serving.query import Query
 from serving.rules._rule import Indices
+from serving.rules.rerank import Rerank
 from serving.spec import Arrays, InvalidInput
 
 MAX_CELLS = 4_000_000
@@ -31,6 +32,11 @@ DEEPER = 2
 IN_PROCESS_EVENTS = 4096
 """Rows x longest history of one run of the graph on a CPU: less splits too often, more computes too
 much padding."""
+
+GRAPH_OUTPUTS = ("item", "score", "reason", "taste")
+
+RERANK = "rerank"
+"""Name of the rule that a version with a re-ranker applies by itself."""
 
 Follow = Callable[[Mapping[str, Any], Mapping[str, int]], Callable[[], LiveView]]
 """Contract and index of a version -> what returns the live items at this moment, the same object
@@ -77,6 +83,8 @@ class EngineVersion:
         self._profile = {token: i for i, token in enumerate(contract["profile"])}
         self._spec = contract["attributes"].get("user", {})
         self._cold = np.array(contract["cold"], dtype=np.int64)
+        self._reranker = judge.find(folder, contract, threads=int(options.get("threads", "1")))
+        self._second = bool(self._reranker and self._reranker.weight)
         self._graph = graph
         self._most_events = most_events
         self._base = read_catalogue(folder)
@@ -135,7 +143,7 @@ class EngineVersion:
     def _use(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._filters = Filters(catalogue)
-        self._lists = Lists(catalogue, self.version, self._cold)
+        self._lists = Lists(catalogue, self.version, self._cold, self._reranker)
 
     def _refresh(self) -> None:
         if self._live is None:
@@ -196,8 +204,12 @@ class EngineVersion:
             unknown_items=list(dict.fromkeys(unknown)) if unknown else (),
             unknown_attributes=strange,
         )
-        if query.rules.reranks:
-            probes = [rule.wanted(self._catalogue) for rule in query.rules.later.values()]
+        row.later, row.reranks = query.rules.later, query.rules.reranks
+        if self._second and RERANK not in query.rules.named:
+            # Of the rules that are no filters it is the first.
+            row.later, row.reranks = {RERANK: Rerank(), **row.later}, True
+        if row.reranks:
+            probes = [rule.wanted(self._catalogue) for rule in row.later.values()]
             row.probe = np.unique(np.concatenate(probes))
         return row
 
@@ -223,7 +235,7 @@ class EngineVersion:
         most = min(self.max_k, self._catalogue.n_graph)
         wanted = []
         for place, row in enumerate(rows):
-            k = most if row.query.rules.reranks else min(row.query.k, most)
+            k = most if row.reranks else min(row.query.k, most)
             wanted.append((place, (row, row.bounds.allow), k))
             if len(row.probe) and len(probe := self._probe(row)):
                 wanted.append((place + len(rows), (row, probe), most))

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.engine import live_items, routing, text_encoder
+from serving.engine import judge, live_items, routing, text_encoder
 from serving.engine.answer import Answer, tensors
 from serving.engine.live_folder import Entry
 from serving.engine.rule_set import RuleBook
 from serving.engine.shadow import Ranking, Shadow
-from serving.engine.version import EngineVersion, Graph
+from serving.engine.version import GRAPH_OUTPUTS, EngineVersion, Graph
 from serving.engine.versions import Fixed, Loaded, Serving, Versions
 from serving.fields import MAX_REQUEST_BYTES
 from serving.observe import trace_context
@@ -35,8 +35,6 @@ from serving.spec import (
     ModelSpec,
     Tensor,
 )
-
-GRAPH_OUTPUTS = ("item", "score", "reason", "taste")
 
 SPEC = ModelSpec(
     name="recommend",
@@ -87,7 +85,7 @@ SPEC = ModelSpec(
         ("similarity_map.npy", "onnx/similarity_map.npy"),
         ("users.sqlite", "onnx/users.sqlite"),
     ),
-    optional_files=text_encoder.SERVED,
+    optional_files=(*text_encoder.SERVED, *judge.SERVED),
     graphs=(("recommender.onnx", "onnx/recommender.onnx"),),
     folders=(("retrieval", "onnx/retrieval"),),
     ragged=True,

@@ -1,6 +1,6 @@
 """What a rule is given and what it can do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -32,6 +32,8 @@ class Candidates:
             not drawn; none: nothing was drawn.
         propensity: (n,) probability of each item at its place given those before it; none: nothing
             was drawn.
+        liking: (n,) probabilities of the re-ranker, NaN where it was not asked; none: nowhere.
+        rating: (n,) its ratings, as ``liking``.
     """
 
     item: Indices
@@ -40,6 +42,8 @@ class Candidates:
     place: Indices
     logit: Numbers | None = None
     propensity: Numbers | None = None
+    liking: Numbers | None = None
+    rating: Numbers | None = None
 
     def __len__(self) -> int:
         return len(self.item)
@@ -54,7 +58,24 @@ class Candidates:
             place=self.place[order],
             logit=None if self.logit is None else self.logit[order],
             propensity=None if self.propensity is None else self.propensity[order],
+            liking=None if self.liking is None else self.liking[order],
+            rating=None if self.rating is None else self.rating[order],
         )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The version's re-ranker for one history.
+
+    Attributes:
+        weight: Of its judgement, chosen on validation.
+        depth: Candidates that are judged.
+        ask: One-based items of the graph and their scores -> logits of liking, and ratings.
+    """
+
+    weight: float
+    depth: int
+    ask: Callable[[Indices, Numbers], tuple[Numbers, Numbers]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +89,7 @@ class Row:
         seen: One-based items of the history.
         catalogue: The items.
         spread: Standard deviation of the candidates' scores.
+        judge: The re-ranker; none: the version has none.
     """
 
     k: int
@@ -76,6 +98,7 @@ class Row:
     seen: Indices
     catalogue: Catalogue
     spread: float
+    judge: Judge | None = None
 
 
 class Rule:

@@ -23,7 +23,7 @@ from serving.questions import Question, QuestionFields, SimilarFields, SimilarQu
 from serving.retry import NEVER, Deadline, Retry
 from serving.rule_options import Cap, Category, Explore
 from serving.server import TritonServer
-from tests.serving import test_similar, tiny
+from tests.serving import test_rerank, test_similar, tiny
 from tests.serving.test_recommend import ask
 
 QUICK = Retry(attempts=4, first=0.01)
@@ -317,3 +317,24 @@ def test_the_keyword_arguments_are_the_fields_of_the_questions() -> None:
 def test_a_question_has_a_value_for_every_input() -> None:
     assert set(Question().values()) == {tensor.name for tensor in recommend.SPEC.inputs}
     assert set(SimilarQuestion(["a"]).values()) == {tensor.name for tensor in similar.SPEC.inputs}
+
+
+def test_items_are_judged_over_grpc(client: RecommendClient, local: InProcess) -> None:
+    items = ["🎬", "g", "a", "nope"]
+    expected = test_rerank.judge(local, item_id=items, user_id="anna")
+    answer = client.rerank(*items, user="anna")
+    assert [item.item_id for item in answer.items] == expected["item_id"]
+    assert [item.liking for item in answer.items] == pytest.approx(expected["liking"], abs=1e-5)
+    assert [item.rating for item in answer.items] == pytest.approx(expected["rating"], abs=1e-5)
+    assert answer.unknown_items == ["nope"]
+    assert answer.source == "known_user"
+
+    async def ask() -> Any:
+        async with AsyncRecommendClient(client._url, timeout=30) as own:
+            return await own.rerank(*items, user="anna")
+
+    assert asyncio.run(ask()) == answer
+    with pytest.raises(DataError, match="item_id"):
+        client.rerank()
+    with pytest.raises(DataError, match="history_positive"):
+        client.rerank("a", history=["b"], positive=[True, False])

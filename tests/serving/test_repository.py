@@ -214,6 +214,8 @@ def test_a_version_without_text_has_no_encoder(folders: dict[str, Path], tmp_pat
         "catalogue",
         "recommend",
         "recommender",
+        "rerank",
+        "reranker",
         "similar",
     }
 

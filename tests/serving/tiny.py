@@ -87,6 +87,28 @@ class TinyRecommender(nn.Module):
         return item, best, reason.transpose(1, 2), taste
 
 
+RERANKER = {"weight": 0.0, "depth": 8, "events": 4, "ratings": True}
+"""Of the contract; with a weight of 0 `recommend` leaves the re-ranker alone."""
+
+
+class TinyReranker(nn.Module):
+    """Inner products of the liked items' vectors with the candidate's, and the score."""
+
+    def __init__(self, n_items: int = len(ITEMS)) -> None:
+        super().__init__()
+        torch.manual_seed(9)
+        self.vectors = nn.Parameter(torch.randn(n_items + 1, 3))
+
+    def forward(
+        self, history: Tensor, kind: Tensor, candidate: Tensor, score: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        liked = ((kind == 1) | (kind == 3)).float() * (history > 0).float()
+        place = torch.ones_like(liked).cumsum(1)
+        user = (self.vectors[history] * (liked * place).unsqueeze(2)).sum(1, keepdim=True)
+        logit = (self.vectors[candidate] * user).sum(-1) + self.vectors[candidate][..., 0]
+        return logit + 0.1 * score, 3.0 + torch.tanh(logit)
+
+
 class TinyEncoder(nn.Module):
     """Mean pool of token vectors, L2-normalised."""
 
@@ -148,6 +170,17 @@ def write_onnx(folder: Path) -> Path:
         opset_version=17,
         dynamo=False,
     )
+    torch.onnx.export(
+        TinyReranker().eval(),
+        (history, torch.tensor([[1, 1, 0]]), torch.tensor([[3, 4]]), torch.zeros(1, 2)),
+        str(folder / "reranker.onnx"),
+        input_names=["history", "history_kind", "candidate", "score"],
+        output_names=["logit", "rating"],
+        dynamic_axes={"history": free, "history_kind": free}
+        | {name: {0: "batch", 1: "n"} for name in ("candidate", "score", "logit", "rating")},
+        opset_version=17,
+        dynamo=False,
+    )
     words = {"[PAD]": 0, "[UNK]": 1, "space": 2, "drama": 3}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -167,6 +200,7 @@ def write_onnx(folder: Path) -> Path:
         "text_width": TEXT_WIDTH,
         "n_items": len(ITEMS),
         "cold": COLD,
+        "reranker": RERANKER,
     }
     (folder / "contract.json").write_text(json.dumps(contract), "utf-8")
     pl.DataFrame(

@@ -9,6 +9,7 @@ from benchmarks.serving.malformed.case import Case, Maker, ints, message, texts
 OPTIONS = {
     "availability": ("at",),
     "category": ("any", "none"),
+    "rerank": ("weight", "depth"),
     "seen": ("policy", "penalty"),
     "boost": ("items", "attributes"),
     "mmr": ("weight", "depth"),

@@ -1,0 +1,1 @@
+"""Is a second look at the best items worth it, and what does it cost?"""
