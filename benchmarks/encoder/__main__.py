@@ -43,6 +43,7 @@ def main() -> int:
     add = parser.add_argument
     add("--only", nargs="+", choices=PARTS, default=list(PARTS))
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="training seeds")
+    add("--losses", nargs="+", choices=list(objectives.ARMS), default=list(objectives.ARMS))
     add("--resume", action="store_true", help="reuse the finished trials of earlier runs")
     add("--set", nargs="*", default=[], help="train.key=value overrides")
     add("--work", type=Path, default=Path("var/benchmarks/encoder"), help="tables and trials")
@@ -70,7 +71,7 @@ def measure(given: argparse.Namespace) -> None:
         elif part == "sparse":
             row = sparse.measure(settings, folder, seeds=given.seeds)
         elif part == "objectives":
-            row = objectives.measure(settings, folder, seeds=given.seeds)
+            row = objectives.measure(settings, folder, seeds=given.seeds, arms=given.losses)
         else:
             row = (_speed if part == "speed" else _encode)(settings, folder)
         when = f"{datetime.now(UTC):%Y-%m-%d}, load average {os.getloadavg()[1]:.1f}"

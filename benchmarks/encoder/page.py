@@ -23,7 +23,10 @@ def markdown(found: Found) -> str:
     for name, write in parts.items():
         if name in found:
             lines += ["", *write(found[name])]
-            lines += ["", f"`python -m benchmarks.encoder --only {name}`, {found[name]['when']}"]
+            seeded = name in ("cold", "sparse", "objectives")
+            seeds = f" --seeds {' '.join(map(str, found[name]['seeds']))}" if seeded else ""
+            command = f"`python -m benchmarks.encoder --only {name}{seeds}`"
+            lines += ["", f"{command}, {found[name]['when']}"]
     return "\n".join([*lines, ""])
 
 

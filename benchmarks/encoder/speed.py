@@ -101,7 +101,7 @@ def theirs(settings: Config, folder: Path, batch_size: int, steps: int) -> dict[
     )
     model.max_seq_length = encoder.max_tokens
     model.requires_grad_(False)
-    inner = model[0].auto_model
+    inner: Any = model[0].auto_model
     for block in blocks.find(inner)[-(encoder.tune.weights.layers or 0) :]:
         block.requires_grad_(True)
     loss = CachedMultipleNegativesRankingLoss(
