@@ -17,6 +17,7 @@ INTRODUCTION = (
 def markdown(results: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     """Return the page."""
     parts = [INTRODUCTION, f"Data: {facts['data']} (content SHA-256 {facts['dataset'][:12]}).\n"]
+    parts.append(f"Settings: `{' '.join(facts['overrides'])}`.\n")
     for result in results:
         parts += [f"## Split `{result['protocol']}`\n", _click(result["click"])]
         if result["rating"]:

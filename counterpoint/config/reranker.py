@@ -39,7 +39,7 @@ class ReaderConfig(Section):
     batch_size: int = Field(default=32, ge=1)
     """Pairs of a step."""
 
-    max_steps: int = Field(default=300, ge=1)
+    max_steps: int = Field(default=100, ge=1)
     """Most optimiser steps."""
 
     learning_rate: float = Field(default=1e-4, gt=0)
@@ -48,16 +48,16 @@ class ReaderConfig(Section):
     head_learning_rate: float = Field(default=1e-3, gt=0)
     """Peak, of the head."""
 
-    evaluate_steps: int = Field(default=100, ge=1)
+    evaluate_steps: int = Field(default=50, ge=1)
     """Steps between two looks at the validation pairs."""
 
     patience: int = Field(default=2, ge=1)
     """Looks without a better one after which training stops."""
 
-    valid_pairs: int = Field(default=1000, ge=1)
+    valid_pairs: int = Field(default=500, ge=1)
     """Validation pairs it is judged on at most."""
 
-    transfer_pairs: int = Field(default=4000, ge=0)
+    transfer_pairs: int = Field(default=1000, ge=0)
     """Further pairs that it judges for the student to learn from."""
 
 
