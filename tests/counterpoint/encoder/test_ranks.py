@@ -91,6 +91,7 @@ def test_shares_are_every_row_once() -> None:
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.slow
 def test_the_training_run_starts_processes_itself(tmp_path: Path) -> None:
     world, weights = shelves.shelves(), tiny.save(tmp_path / "tiny")
     quiet = {"token_dropout": 0.0, "max_steps": 20}
@@ -102,6 +103,7 @@ def test_the_training_run_starts_processes_itself(tmp_path: Path) -> None:
     assert found.report["tuned_ndcg@10"] == pytest.approx(alone.report["tuned_ndcg@10"], abs=0.1)
 
 
+@pytest.mark.slow
 def test_processes_that_fail_are_reported(tmp_path: Path) -> None:
     weights = tiny.save(tmp_path / "tiny")
     bad = {"processes": 2, "learning_rate": 1e30, "patience": 99}
