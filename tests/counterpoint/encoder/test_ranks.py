@@ -1,5 +1,6 @@
 """Several processes do together what one does alone."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,11 @@ def test_gloo_processes_give_the_loss_and_gradients_of_one(tmp_path: Path, world
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*torchrun, f"--nproc-per-node={world}", str(worker), str(folder)]
     many = tmp_path / "many.safetensors"
-    done = subprocess.run([*command, str(many)], capture_output=True, text=True, timeout=240)
+    # The worker is a file elsewhere: without this it would not find the tests.
+    found_from = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [*command, str(many)], capture_output=True, text=True, timeout=240, env=found_from
+    )
     assert done.returncode == 0, done.stderr
     one, found = load_file(tmp_path / "one.safetensors"), load_file(many)
     assert set(one) == set(found) and len(one) > 20
