@@ -132,8 +132,8 @@ def second_look(model: Path, recommender: Recommender) -> SecondLook | None:
     Raises:
         DataError: The re-ranker is damaged or of another model.
     """
-    reranker = find(model, recommender)
-    if reranker is None or not reranker.settings.weight:
+    reranker = _used(model, recommender)
+    if reranker is None:
         return None
     judge, weight = reranker.judge(), reranker.settings.weight
 
@@ -153,10 +153,14 @@ def served(model: Path, recommender: Recommender) -> Recommender | Reranked:
     Raises:
         DataError: The re-ranker is damaged or of another model.
     """
+    reranker = _used(model, recommender)
+    return recommender if reranker is None else Reranked(recommender, reranker)
+
+
+def _used(model: Path, recommender: Recommender) -> Reranker | None:
+    """Return the folder's re-ranker, if it has a weight."""
     reranker = find(model, recommender)
-    if reranker is None or not reranker.settings.weight:
-        return recommender
-    return Reranked(recommender, reranker)
+    return reranker if reranker is not None and reranker.settings.weight else None
 
 
 def choose_weight(

@@ -62,7 +62,7 @@ class App:
             status, content = error.status, {"error": str(error), "faults": error.faults}
         except CounterpointError as error:
             status, content = 503, {"error": str(error)}
-        except Exception as error:
+        except Exception as error:  # One request must not end the server.
             logger.exception("%s failed", scope["path"])
             status, content = 500, {"error": f"{type(error).__name__}: {error}"}
         body = json.dumps(content, separators=(",", ":")).encode()
@@ -105,7 +105,7 @@ class App:
             try:
                 asked = opened.read(services.RECOMMENDER, ["health"])
                 await asyncio.wait_for(asked, HEALTH_SECONDS)
-            except Exception as error:
+            except Exception as error:  # Whatever a store fails with, it cannot answer lookups.
                 return 503, {"status": "unavailable", "error": f"{type(error).__name__}: {error}"}
             ready = {"status": "ready", "data_version": opened.version}
         return 200, ready | {"newer_version_failed": self._following.failure}

@@ -62,7 +62,7 @@ class TritonPythonModel:
         """Answer a batch of requests; one wrong request fails alone."""
         try:
             answers = self._runtime.execute([self._read(request) for request in requests])
-        except Exception as error:
+        except Exception as error:  # Each caller gets an answer; the log says where it was.
             return self._failures(error, len(requests))
         responses = []
         for answer in answers:

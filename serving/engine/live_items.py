@@ -223,7 +223,7 @@ class LiveItems:
                 self._computed |= found
                 self._fresh.set()
                 self._share(encoder.sha256, found)
-        except Exception:
+        except Exception:  # The items stay out; the version goes on answering.
             logger.exception("Live items of %s could not be encoded", self._path)
         finally:
             encoder.release()

@@ -154,7 +154,7 @@ class Versions(Generic[E]):
     def _first(self, desired: Desired) -> Loaded[E]:
         try:
             return self._make(desired.champion)
-        except Exception:
+        except Exception:  # A broken version may fail in any way.
             if desired.fallback is None:
                 raise
             logger.exception(

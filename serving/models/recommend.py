@@ -144,7 +144,7 @@ class Runtime:
         read = [trace_context.apart(request) for request in requests]
         try:
             return self._execute(read, watch)
-        except Exception as error:
+        except Exception as error:  # counted, and raised again
             self._observer.failed(error, [trace for _, trace in read])
             raise
         finally:

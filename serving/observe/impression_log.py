@@ -93,7 +93,7 @@ class ImpressionLog:
             while self._waiting:
                 try:
                     self._append(self._waiting.popleft())
-                except Exception as error:
+                except Exception as error:  # The thread must live; what is lost is counted.
                     self._drop(1)
                     kind = type(error).__name__
                     logger.error("Impressions cannot be written to %s: %s", self._path, kind)
