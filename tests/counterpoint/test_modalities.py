@@ -47,7 +47,9 @@ def trained(language, tmp_path_factory: pytest.TempPathFactory) -> Recommender:
     return fit(work, config, {"image": image_worlds.images()})[0]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_images_rank_new_items_where_text_is_noise(seed: int, language, tmp_path: Path) -> None:
     config = toys.small_config(encoder=language, seed=seed)
     blind, folded = fit(tmp_path, config, None, seed)

@@ -131,6 +131,7 @@ own.start(own.settings(Path(sys.argv[1]), cache, steps=60), cache)
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_with_kill_9_ends_in_the_same_weights(bert, tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(bert), str(tmp_path)],

@@ -114,7 +114,7 @@ test_tuning.obtain(shelves.shelves(), Path(sys.argv[1]), Path(sys.argv[2]), **{t
 """
 
 
-@pytest.mark.parametrize("name", ["regression", "hard pairs"])
+@pytest.mark.parametrize("name", ["regression", pytest.param("hard pairs", marks=pytest.mark.slow)])
 def test_a_run_killed_with_sigkill_continues_to_the_same_weights(
     world: Tables, weights: Path, tmp_path: Path, name: str
 ) -> None:
