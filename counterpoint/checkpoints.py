@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from counterpoint.sharded import like, whole
+
 logger = logging.getLogger(__name__)
 
 FILE = "checkpoint.safetensors"
@@ -32,6 +34,8 @@ def save(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     curves: Any,
+    *,
+    write: bool = True,
 ) -> None:
     """Write one file with everything a resumed run needs; the former one stays until it is done.
 
@@ -42,25 +46,30 @@ def save(
         optimizer: Its moments are stored.
         schedule: Its position is stored.
         curves: Scalars so far, a dataclass of JSON values.
+        write: This process writes. Where several hold parts of the tensors all must call, because
+            each gives its parts.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in model.state_dict().items()}
     for number, moments in state["state"].items():
         for name, value in moments.items():
             tensors[f"optimizer.{number}.{name}"] = torch.as_tensor(value)
+    kept: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        full = whole(value.detach())
+        if write:
+            kept[name] = full.cpu().contiguous().clone()
+    if not write:
+        return
     metadata = {
         "step": step,
         "groups": state["param_groups"],
         "schedule": _plain(schedule.state_dict()),
         "curves": dataclasses.asdict(curves),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{FILE}.{os.getpid()}"
-    save_file(
-        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()},
-        temporary,
-        metadata={"state": json.dumps(metadata)},
-    )
+    save_file(kept, temporary, metadata={"state": json.dumps(metadata)})
     os.replace(temporary, folder / FILE)
 
 
@@ -89,13 +98,16 @@ def resume(
         return 0
     with torch.no_grad():
         for name, value in own.items():
-            value.copy_(tensors[name])
+            value.copy_(like(tensors[name], value))
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     moments: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         part, _, rest = key.partition(".")
         if part == "optimizer":
             number, _, name = rest.partition(".")
-            moments.setdefault(int(number), {})[name] = value
+            weight = weights[int(number)]
+            part_of_it = like(value, weight) if value.shape == weight.shape else value
+            moments.setdefault(int(number), {})[name] = part_of_it
     optimizer.load_state_dict({"state": moments, "param_groups": metadata["groups"]})
     schedule.load_state_dict(metadata["schedule"])
     for name, values in metadata["curves"].items():

@@ -1,5 +1,6 @@
 """Torch modules as ONNX graphs with free batch and sequence sizes."""
 
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from torch import nn
 from counterpoint.errors import DataError
 from counterpoint.recommender import Recommender
 
-MOST_BYTES = 2**31 - 2**20
-"""Protocol buffers end at 2 GiB; the nodes need a little too."""
+MOST_BYTES = 2**31
+"""Where protocol buffers end."""
 
 TENSORS = {
     "inputs": {
@@ -83,32 +84,30 @@ def export_module(
         opset: ONNX operator set.
 
     Raises:
-        DataError: The graph would be larger than an ONNX file can be.
+        DataError: The graph is larger than an ONNX file can be.
     """
-    size = tensor_bytes(module)
-    if size >= MOST_BYTES:
-        raise DataError(
-            f"The tensors of {path.name} take {size / 1e9:.2f} GB; an ONNX file holds at most "
-            f"{MOST_BYTES / 1e9:.2f}. Use a smaller encoder, leave out items that are no longer "
-            "offered, or lower train.tower.dim and train.cold.max_attributes."
-        )
-    with warnings.catch_warnings():
-        # The tracer warns of every Python number it fixes; the parity check judges the result.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            tuple(example.values()),
-            str(path),
-            input_names=list(example),
-            output_names=outputs,
-            dynamic_axes=free,
-            opset_version=opset,
-            dynamo=False,
-        )
-
-
-def tensor_bytes(module: nn.Module) -> int:
-    """Return the bytes of all different tensors of a module."""
-    tensors = [*module.parameters(), *module.buffers()]
-    distinct = {tensor.data_ptr() or id(tensor): tensor for tensor in tensors}
-    return sum(tensor.numel() * tensor.element_size() for tensor in distinct.values())
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".exporting-") as folder:
+        made = Path(folder) / path.name
+        with warnings.catch_warnings():
+            # The tracer warns of every Python number it fixes; the parity check judges the result.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module.eval(),
+                tuple(example.values()),
+                str(made),
+                input_names=list(example),
+                output_names=outputs,
+                dynamic_axes=free,
+                opset_version=opset,
+                dynamo=False,
+            )
+        written = [*Path(folder).iterdir()]
+        if len(written) > 1:
+            # What a protocol buffer cannot hold, torch puts into files of its own beside it.
+            size = sum(each.stat().st_size for each in written)
+            raise DataError(
+                f"The tensors of {path.name} take {size / 1e9:.2f} GB; an ONNX file holds at most "
+                f"{MOST_BYTES / 1e9:.2f}. Use a smaller encoder, leave out items that are no "
+                "longer offered, or lower train.tower.dim and train.cold.max_attributes."
+            )
+        made.replace(path)

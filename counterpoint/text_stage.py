@@ -20,6 +20,7 @@ import polars as pl
 from counterpoint import columns, splits, tables
 from counterpoint.config.train import EncoderConfig, TrainConfig
 from counterpoint.encoder import TextEncoder, launch
+from counterpoint.encoder.item_texts import ItemTexts
 from counterpoint.encoder.job import REPORT, Job, withheld_of
 from counterpoint.encoder.loading import load_backbone, weights_hash
 
@@ -71,16 +72,17 @@ def obtain(
     plain = config.encoder.model_copy(update={"tune": None})
     if config.encoder.tune is None:
         return Obtained(TextEncoder(plain), bool(told), told)
-    distinct = {text for text in texts if text}
-    if len(distinct) < 2:
+    distinct = ItemTexts.of(texts)
+    count = len(distinct.distinct)
+    if count < 2:
         logger.warning(
             "The text encoder is not trained: the items have %d different text%s, and training "
             "needs at least 2",
-            *(len(distinct), "" if len(distinct) == 1 else "s"),
+            *(count, "" if count == 1 else "s"),
         )
         report = {**told, "why": _both(told, "fewer than 2 different texts")}
         return Obtained(TextEncoder(plain), bool(told), report)
-    job = Job(rows, list(texts), splits.fit_events(interactions, "choose"), config)
+    job = Job(rows, distinct, splits.fit_events(interactions, "choose"), config)
     key = job.key(weights_hash(load_backbone(plain)[0]))
     folder = Path(config.encoder.cache) / "trained" / key
     if (folder / REPORT).is_file():
@@ -115,7 +117,8 @@ def _pretrained(
 
     if config.encoder.tune is not None:
         # Whether contrastive training pays is seen on items that no stage knows.
-        withheld = withheld_of(rows, texts, splits.fit_events(interactions, "choose"), config)
+        learned = splits.fit_events(interactions, "choose")
+        withheld = withheld_of(rows, ItemTexts.of(texts), learned, config)
         unknown = rows[columns.ITEM].filter(pl.Series(withheld))
         interactions = interactions.filter(~pl.col(columns.ITEM).is_in(unknown.to_list()))
     begun, report = pretrain(

@@ -6,6 +6,7 @@ import numpy as np
 
 from counterpoint import splits
 from counterpoint.config import Config, SplitConfig
+from counterpoint.encoder.item_texts import ItemTexts
 from counterpoint.encoder.job import task_of
 from counterpoint.encoder.loading import load_backbone
 from counterpoint.encoder.trainable import Trainable, choose
@@ -24,12 +25,11 @@ def load(settings: Config, folder: Path) -> tuple[Trainable, Task, list[str]]:
     assert settings.train.encoder.tune is not None
     known = TrialData(folder, SplitConfig(protocol="per_user")).read()
     rows = list_items(known.interactions, known.items)
-    texts = item_texts(rows)
-    distinct = sorted({text for text in texts if text})
+    texts = ItemTexts.of(item_texts(rows))
     tower, tokenizer = load_backbone(settings.train.encoder)
     events = splits.fit_events(known.interactions, "choose")
-    task = task_of(rows, texts, distinct, events, tokenizer, settings.train)
-    return choose(tower, settings.train.encoder.tune.weights), task, distinct
+    task = task_of(rows, texts, events, tokenizer, settings.train)
+    return choose(tower, settings.train.encoder.tune.weights), task, [*texts.distinct]
 
 
 def pairs_of(tuner: Tuner, texts: list[str], step: int, *, count: int, seed: int) -> Pairs:

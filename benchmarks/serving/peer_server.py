@@ -121,7 +121,15 @@ def main() -> None:
     app = application(given.version)
     gc.collect()
     gc.freeze()
-    uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning", access_log=False)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=given.port,
+        log_level="warning",
+        access_log=False,
+        # The other servers are asked meanwhile, and the caller keeps its connections.
+        timeout_keep_alive=3600,
+    )
 
 
 if __name__ == "__main__":

@@ -137,6 +137,10 @@ class TuneConfig(Section):
     processes: int = Field(default=1, ge=0)
     """Processes of this machine that share each step (torchrun); 0: one for each GPU."""
 
+    shard_weights: bool = False
+    """Divide the weights, gradients and moments among the processes (FSDP): for a language model
+    that one GPU cannot hold. The frozen blocks are then computed anew in every step."""
+
     trainjob: TrainJobConfig | None = None
     """Train on several nodes of a cluster instead, by Kubeflow Trainer; null: on this machine."""
 

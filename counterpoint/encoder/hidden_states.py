@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -70,14 +69,21 @@ class HiddenStates:
 
 
 def compute(
-    backbone: nn.Module, frozen: int, table: TokenTable, *, chunk_tokens: int, device: torch.device
+    backbone: nn.Module,
+    frozen: int,
+    table: TokenTable,
+    rows: Rows,
+    *,
+    chunk_tokens: int,
+    device: torch.device,
 ) -> tuple[HiddenStates, bool]:
-    """Run the frozen blocks once over every text, without dropout.
+    """Run the frozen blocks once over texts, without dropout.
 
     Args:
         backbone: Its first ``frozen`` blocks.
         frozen: At least 1.
         table: The texts.
+        rows: Those that will be read, at least one; the others have no tokens.
         chunk_tokens: Tokens at once.
         device: Where the backbone is and the states will be.
 
@@ -98,9 +104,9 @@ def compute(
     in_tuple = False
     try:
         with torch.no_grad():
-            everything = np.arange(len(table), dtype=np.int64)
-            for rows in track(table.chunks(everything, chunk_tokens), "Read texts (frozen blocks)"):
-                ids, mask = table.batch(rows)
+            chunks = table.chunks(rows, chunk_tokens)
+            for chunk in track(chunks, "Read texts (frozen blocks)"):
+                ids, mask = table.batch(rows[chunk])
                 try:
                     backbone(input_ids=ids.to(device), attention_mask=mask.to(device))
                 except _Found:
@@ -108,12 +114,12 @@ def compute(
                     states = seen.pop()[0] if in_tuple else seen.pop()
                 if values is None:
                     values = states.new_zeros(len(table.ids), states.shape[-1])
-                places, _ = places_of(table.indptr, rows)
+                places, _ = places_of(table.indptr, rows[chunk])
                 values[torch.from_numpy(places).to(device)] = states[mask.bool().to(device)]
     finally:
         hook.remove()
         backbone.train(training)
-    assert values is not None, "a table of texts is never empty"
+    assert values is not None, "there is at least one text"
     return HiddenStates(table, values), in_tuple
 
 

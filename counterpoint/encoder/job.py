@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +15,11 @@ import torch
 from counterpoint import columns, tables
 from counterpoint.cold import attribute_vocabulary, item_features
 from counterpoint.config.train import ColdConfig, TrainConfig
-from counterpoint.encoder import cold_probe, ranks, saved, score_columns
+from counterpoint.encoder import cold_probe, ranks, saved, score_columns, sharding
 from counterpoint.encoder.cold_probe import ColdProbe
+from counterpoint.encoder.item_texts import ItemTexts
 from counterpoint.encoder.loading import load_backbone
+from counterpoint.encoder.ranks import ALONE, Ranks
 from counterpoint.encoder.regression import RegressionTask
 from counterpoint.encoder.score_columns import ScoreColumns
 from counterpoint.encoder.tokens import tokenise
@@ -26,9 +27,13 @@ from counterpoint.encoder.trainable import choose
 from counterpoint.encoder.tuning import Tuner
 from counterpoint.encoder.tuning_objectives import Task
 from counterpoint.histories import from_events
+from counterpoint.sharded import whole
+from counterpoint.trainer import resolve_device
 
 REPORT: Final = "tuning.json"
-ROWS, EVENTS, REST = "rows.parquet", "events.parquet", "job.json"
+ROWS, EVENTS, TEXTS, REST = "rows.parquet", "events.parquet", "texts.parquet", "job.json"
+TEXT_ROW: Final = "text_row"
+"""Column of ``ROWS``: place of an item's text in ``TEXTS``."""
 
 WORKER: Final = "counterpoint.encoder.launch"
 """Module that trains a saved job as one of several processes."""
@@ -40,13 +45,13 @@ class Job:
 
     Attributes:
         rows: (N,) canonical items in index order.
-        texts: N texts.
+        texts: Their texts.
         events: Ordered interactions that may be learned from.
         config: With ``encoder.tune``; ``cold`` and ``seed`` count too.
     """
 
     rows: pl.DataFrame
-    texts: Sequence[str]
+    texts: ItemTexts
     events: pl.DataFrame
     config: TrainConfig
 
@@ -67,6 +72,7 @@ class Job:
                     update={
                         "device": "auto",
                         "processes": 1,
+                        "shard_weights": False,
                         "trainjob": None,
                         "checkpoint_steps": 1,
                         "hidden_mb": 0,
@@ -78,7 +84,8 @@ class Job:
         digest = hashlib.sha256(f"{weights_sha256}{self.config.seed}".encode())
         for section in (plain, self.config.cold):
             digest.update(section.model_dump_json().encode())
-        digest.update("\0".join(self.texts).encode())
+        digest.update("\0".join(self.texts.distinct).encode())
+        digest.update(self.texts.row.tobytes())
         digest.update(repr(self.rows[columns.ATTRIBUTES].to_list()).encode())
         kept = self.events.select(columns.USER, columns.ITEM, columns.TIMESTAMP, columns.POSITIVE)
         digest.update(kept.hash_rows(seed=0).to_numpy().tobytes())
@@ -87,20 +94,27 @@ class Job:
     def save(self, folder: Path) -> None:
         """Write it for other processes."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.rows.write_parquet(folder / ROWS)
+        placed = self.rows.with_columns(pl.Series(TEXT_ROW, self.texts.row))
+        placed.write_parquet(folder / ROWS)
         self.events.write_parquet(folder / EVENTS)
-        rest = {"texts": list(self.texts), "config": self.config.model_dump(mode="json")}
-        tables.write_json(folder / REST, rest)
+        self.texts.save(folder / TEXTS)
+        tables.write_json(folder / REST, self.config.model_dump(mode="json"))
 
     @classmethod
-    def read(cls, folder: Path) -> "Job":
-        """Read what ``save`` wrote."""
-        rest = tables.read_json(folder / REST)
+    def read(cls, folder: Path, group: Ranks = ALONE) -> "Job":
+        """Read what ``save`` wrote.
+
+        Args:
+            folder: Where.
+            group: Of several processes each reads only the texts that it will encode. All read the
+                items and the interactions, from which all draw the same steps.
+        """
+        rows = pl.read_parquet(folder / ROWS)
         return cls(
-            pl.read_parquet(folder / ROWS),
-            rest["texts"],
+            rows.drop(TEXT_ROW),
+            ItemTexts.read(folder / TEXTS, rows[TEXT_ROW].to_numpy(), group),
             pl.read_parquet(folder / EVENTS),
-            TrainConfig.model_validate(rest["config"]),
+            TrainConfig.model_validate(tables.read_json(folder / REST)),
         )
 
     def train(self, target: Path, checkpoint: Path) -> None:
@@ -115,12 +129,20 @@ class Job:
         tune = self.config.encoder.tune
         assert tune is not None
         tower, tokenizer = load_backbone(self.config.encoder)
-        distinct = sorted({text for text in self.texts if text})
-        task = task_of(self.rows, self.texts, distinct, self.events, tokenizer, self.config)
+        group = ranks.current()
+        task = task_of(self.rows, self.texts, self.events, tokenizer, self.config, group)
         trainable = choose(tower, tune.weights)
+        if tune.shard_weights and group.world > 1:
+            sharding.shard(trainable, group, resolve_device(tune.device))
         found = Tuner(trainable, task, tune, seed=self.config.seed).fit(checkpoint)
-        if ranks.current().rank:
+        weights = {}
+        if trainable.sharded:
+            weights = {name: whole(value).cpu() for name, value in trainable.state_dict().items()}
+        if group.rank:
             return
+        if trainable.sharded:
+            trainable = choose(load_backbone(self.config.encoder)[0], tune.weights)
+            trainable.load(weights)
         report = {"pays": found.pays, "why": found.why, **found.figures}
         report["curves"] = asdict(found.curves)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -137,25 +159,23 @@ class Job:
 
 def task_of(
     rows: pl.DataFrame,
-    texts: Sequence[str],
-    distinct: Sequence[str],
+    texts: ItemTexts,
     events: pl.DataFrame,
     tokenizer: Any,
     config: TrainConfig,
+    group: Ranks = ALONE,
 ) -> Task:
     """Return what an encoder is trained on.
 
     Args:
         rows: (N,) canonical items in index order.
-        texts: N texts.
-        distinct: The different ones, without the empty one.
+        texts: Their texts; those of other processes may be missing.
         events: Ordered interactions that may be learned from.
         tokenizer: Of the encoder.
         config: With ``encoder.tune``.
+        group: Of several processes each tokenises its texts.
     """
     assert config.encoder.tune is not None
-    place = {text: row for row, text in enumerate(distinct)}
-    row = np.array([place.get(text, -1) for text in texts], dtype=np.int64)
     index = {item: number for number, item in enumerate(rows[columns.ITEM])}
     users = events[columns.USER].unique().sort().to_list()
     histories = from_events(events, index, user_ids=users)
@@ -163,7 +183,12 @@ def task_of(
     withheld = withheld_of(rows, texts, events, config)
     tokens = [list(found or ()) for found in rows[columns.ATTRIBUTES].to_list()]
     vocabulary = attribute_vocabulary(tokens, max_tokens=config.cold.max_attributes)
-    table = tokenise(distinct, tokenizer, max_tokens=config.encoder.max_tokens)
+    table = tokenise(
+        texts.distinct,
+        tokenizer,
+        max_tokens=config.encoder.max_tokens,
+        rows=group.share(np.arange(len(texts.distinct))),
+    )
     given = tokens, vocabulary, config.cold
     probe: ColdProbe | None = None
     found = score_columns.solve(liked, withheld)
@@ -172,24 +197,23 @@ def task_of(
     if probe is None:
         withheld = np.zeros_like(withheld)
         found = score_columns.solve(liked, withheld)
-    regression = _regression(found, row, *given, seed=config.seed) if found else None
-    return Task(table, row, histories, withheld, probe, regression)
+    regression = _regression(found, texts.row, *given, seed=config.seed) if found else None
+    return Task(table, texts.row, histories, withheld, probe, regression)
 
 
 def withheld_of(
-    rows: pl.DataFrame, texts: Sequence[str], events: pl.DataFrame, config: TrainConfig
+    rows: pl.DataFrame, texts: ItemTexts, events: pl.DataFrame, config: TrainConfig
 ) -> npt.NDArray[np.bool_]:
     """Return (N,) bool: the items that training is judged on, if there is enough to judge by.
 
     Args:
         rows: (N,) canonical items in index order.
-        texts: N texts.
+        texts: Their texts.
         events: Ordered interactions that may be learned from.
         config: With ``encoder.tune``.
     """
     assert config.encoder.tune is not None
-    place = {text: row for row, text in enumerate(sorted({text for text in texts if text}))}
-    row = np.array([place.get(text, -1) for text in texts], dtype=np.int64)
+    row = texts.row
     liked = events.filter(columns.POSITIVE).select(columns.USER, columns.ITEM).unique()
     counts = dict(liked.group_by(columns.ITEM).len().iter_rows())
     popularity = np.array([counts.get(item, 0) for item in rows[columns.ITEM]], dtype=np.float32)

@@ -64,9 +64,10 @@ def work(job: Path, target: Path) -> None:
     try:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        level = logging.INFO if ranks.current().rank == 0 else logging.ERROR
+        group = ranks.current()
+        level = logging.INFO if group.rank == 0 else logging.ERROR
         logging.basicConfig(level=level, format="%(message)s")
-        Job.read(job).train(target, job)
+        Job.read(job, group).train(target, job)
         dist.barrier()
     finally:
         dist.destroy_process_group()

@@ -61,7 +61,7 @@ def backward(
     config: AdversarialConfig,
     parameters: list[nn.Parameter],
     *,
-    chunks: int,
+    passes: int,
     seed: Callable[[], None],
 ) -> tuple[Tensor, Tensor]:
     """Add the gradients of the plain and the perturbed loss; return both.
@@ -73,11 +73,11 @@ def backward(
         config: ``fgm`` or ``pgd``.
         parameters: What learns; its gradients are those of the two losses only, not of the steps
             towards the worst input.
-        chunks: Number of chunks of the rows.
+        passes: How often the tower runs to encode the rows.
         seed: Sets the random state: all passes of a step share their dropout.
     """
     noise = Perturbation(config)
-    noise.begin(chunks)
+    noise.begin(passes)
     reader.noise = noise
     try:
         seed()

@@ -1,14 +1,17 @@
-"""Processes that train one model together (torchrun): who reads what, and how it is joined."""
+"""Processes that train one model together (torchrun): who reads what, and how it is joined.
+
+Each text belongs to one process, which alone reads, tokenises and encodes it.
+"""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-T = TypeVar("T", Tensor, np.ndarray)
+from counterpoint.encoder.tokens import Rows
 
 
 @dataclass(frozen=True)
@@ -23,29 +26,42 @@ class Ranks:
     rank: int = 0
     world: int = 1
 
-    def share(self, rows: T) -> T:
-        """Return this process's part of something all have: every ``world``-th row."""
-        return rows[self.rank :: self.world]
+    def share(self, rows: Rows) -> Rows:
+        """Return those of some texts that belong to this process, in their order."""
+        return rows[self.owns(rows)]
 
-    def gather(self, mine: Tensor) -> Tensor:
-        """Return the rows of all processes in their order before ``share``; without gradient.
+    def owns(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which of some texts belong to this process."""
+        return rows % self.world == self.rank
+
+    def gather(self, mine: Tensor, rows: Rows) -> Tensor:
+        """Return what all processes have of some texts; without gradient.
 
         Args:
-            mine: (M, D); the processes may differ by one row.
+            mine: (M, D) of the texts ``share(rows)``.
+            rows: (U,) texts, the same in all processes.
         """
         if self.world == 1:
             return mine
-        counts = [torch.zeros(1, dtype=torch.int64, device=mine.device) for _ in range(self.world)]
-        dist.all_gather(counts, torch.tensor([len(mine)], device=mine.device))
-        sizes = [int(count) for count in counts]
-        padded = mine.new_zeros(max(sizes), *mine.shape[1:])
+        owner = rows % self.world
+        sizes = np.bincount(owner, minlength=self.world)
+        padded = mine.new_zeros(int(sizes.max()), *mine.shape[1:])
         padded[: len(mine)] = mine
         parts = [torch.zeros_like(padded) for _ in range(self.world)]
         dist.all_gather(parts, padded)
-        out = mine.new_zeros(sum(sizes), *mine.shape[1:])
-        for rank, (part, size) in enumerate(zip(parts, sizes, strict=True)):
-            out[rank :: self.world] = part[:size]
+        out = mine.new_zeros(len(rows), *mine.shape[1:])
+        for rank, part in enumerate(parts):
+            places = torch.from_numpy(np.flatnonzero(owner == rank)).to(out.device)
+            out[places] = part[: sizes[rank]]
         return out
+
+    def most(self, *numbers: int, device: torch.device) -> list[int]:
+        """Return the greatest of each number over the processes."""
+        if self.world == 1:
+            return [*numbers]
+        joined = torch.tensor(numbers, device=device)
+        dist.all_reduce(joined, dist.ReduceOp.MAX)
+        return [int(number) for number in joined]
 
     def sum_gradients(self, parameters: list[nn.Parameter]) -> None:
         """Add up the gradients of all processes; each has the sum afterwards."""

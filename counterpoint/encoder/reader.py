@@ -51,6 +51,7 @@ class Reader:
         self._bfloat16 = bfloat16
         self._ranks = ranks
         self._frozen = trainable.frozen_blocks
+        self._sharded = trainable.sharded
         self._states: HiddenStates | None = None
         self._fed: Fed | None = None
         self.noise: Callable[[Tensor], Tensor] | None = None
@@ -58,20 +59,26 @@ class Reader:
 
     @contextlib.contextmanager
     def open(self) -> Iterator["Reader"]:
-        """Compute the frozen part once; within the block the tower skips it."""
+        """Compute the frozen part once; within the block the tower skips it.
+
+        Not where the weights are divided among processes: that would take them apart.
+        """
+        mine = self._ranks.share(np.arange(len(self.table), dtype=np.int64))
         megabytes = hidden_states.size_mb(self.table, self.tower.dim)
         with contextlib.ExitStack() as stack:
-            if self._frozen and megabytes > self._config.hidden_mb:
+            frozen = 0 if self._sharded else self._frozen
+            if frozen and megabytes > self._config.hidden_mb:
                 logger.info(
                     "Hidden states would take %.0f MB (train.encoder.tune.hidden_mb = %d): the "
                     "frozen blocks are computed anew each time",
                     *(megabytes, self._config.hidden_mb),
                 )
-            elif self._frozen and len(self.table):
+            elif frozen and len(mine):
                 self._states, in_tuple = hidden_states.compute(
                     self.tower.backbone,
                     self._frozen,
                     self.table,
+                    mine,
                     chunk_tokens=self._config.chunk_tokens,
                     device=self._device,
                 )
@@ -82,24 +89,25 @@ class Reader:
             yield self
         self._states = self._fed = None
 
-    def read(self, rows: Rows) -> Tensor:
-        """Return (U, D) unit vectors of some texts."""
-        chunks = self.table.chunks(rows, self._config.chunk_tokens)
-        parts = [self._encode(rows[chunk]) for chunk in chunks]
-        return _in_order(parts, chunks)
-
     def all(self) -> Tensor:
-        """Return (N, D) vectors of all texts, without dropout and gradients, on the CPU."""
+        """Return (N, D) vectors of all texts, without dropout and gradients, on the CPU.
+
+        Each process encodes its own; all must ask.
+        """
         training = self.tower.training
         self.tower.eval()
+        everything = np.arange(len(self.table), dtype=np.int64)
+        mine = self._ranks.share(everything)
+        chunks = self._chunks(mine)
         with torch.no_grad():
-            found = self.read(np.arange(len(self.table), dtype=np.int64)).float().cpu()
+            own = _in_order([self._encode(mine[chunk]) for chunk in chunks], chunks)
+            found = self._ranks.gather(own, everything)
         self.tower.train(training)
-        return found
+        return found.float().cpu()
 
-    def chunks(self, rows: Rows) -> int:
-        """Return in how many parts this process encodes the texts of a step."""
-        return len(self.table.chunks(self._ranks.share(rows), self._config.chunk_tokens))
+    def passes(self, rows: Rows) -> int:
+        """Return how often the tower runs in this process to encode the texts of a step."""
+        return len(self._chunks(self._ranks.share(rows)))
 
     def backward(self, rows: Rows, loss_of: Loss) -> Tensor:
         """Add the gradients of a loss over texts; return the loss.
@@ -117,8 +125,11 @@ class Reader:
             loss_of: The loss of their vectors.
         """
         mine = self._ranks.share(rows)
-        chunks = self.table.chunks(mine, self._config.chunk_tokens)
+        chunks = self._chunks(mine)
         again = self._activations_mb(mine, chunks) > self._config.activation_mb
+        if self._sharded:
+            # All processes go the same way, and each pass is carried back before the next one.
+            again = len(chunks) > 1
         states = []
         with torch.set_grad_enabled(not again):
             parts = []
@@ -126,24 +137,33 @@ class Reader:
                 states.append(_random_state(self._device) if again else None)
                 parts.append(self._encode(mine[chunk]))
             own = _in_order(parts, chunks)
-        leaf = own.detach()
-        everything = self._ranks.gather(leaf).requires_grad_(True)
+        everything = self._ranks.gather(own.detach(), rows).requires_grad_(True)
         loss = loss_of(everything)
         (gradient,) = torch.autograd.grad(loss, everything)
-        gradient = self._ranks.share(gradient)
+        gradient = gradient[torch.from_numpy(self._ranks.owns(rows)).to(gradient.device)]
         if not again:
-            own.backward(gradient)
+            _carry(own, gradient)
         else:
             after = _random_state(self._device)
             for chunk, state in zip(chunks, states, strict=True):
                 assert state is not None
                 _restore(state, self._device)
                 index = torch.from_numpy(chunk).to(gradient.device)
-                self._encode(mine[chunk]).backward(gradient[index])
+                _carry(self._encode(mine[chunk]), gradient[index])
             _restore(after, self._device)
         return loss.detach()
 
+    def _chunks(self, mine: Rows) -> list[Rows]:
+        """Return the places in some texts of this process that each pass of the tower reads."""
+        chunks = self.table.chunks(mine, self._config.chunk_tokens)
+        most = max(1, len(chunks))
+        if self._sharded:
+            (most,) = self._ranks.most(most, device=self._device)
+        return chunks + [np.zeros(0, dtype=np.int64)] * (most - len(chunks))
+
     def _encode(self, rows: Rows) -> Tensor:
+        if not len(rows):
+            return self._idle()
         ids, mask = self.table.batch(rows)
         if self._fed is not None and self._states is not None:
             states = self._states.batch(rows)
@@ -153,6 +173,15 @@ class Reader:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             found: Tensor = self.tower(ids.to(self._device), mask.to(self._device))
         return found
+
+    def _idle(self) -> Tensor:
+        """Return (0, D): this process has no more texts, but others may need its weights."""
+        if not self._sharded:
+            return torch.zeros(0, self.tower.dim, device=self._device)
+        one = torch.ones(1, 1, dtype=torch.int64, device=self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+            found: Tensor = self.tower(self.table.pad * one, one)
+        return found[:0]
 
     @contextlib.contextmanager
     def _perturbing(self) -> Iterator[None]:
@@ -192,6 +221,11 @@ def _thinned(mask: Tensor, share: float) -> Tensor:
     keep[:, 0] = True
     keep[torch.arange(len(mask)), mask.sum(1) - 1] = True
     return mask * keep
+
+
+def _carry(vectors: Tensor, gradient: Tensor) -> None:
+    if vectors.requires_grad:
+        vectors.backward(gradient)
 
 
 def _in_order(parts: Sequence[Tensor], chunks: Sequence[Rows]) -> Tensor:

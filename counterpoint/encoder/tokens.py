@@ -76,7 +76,11 @@ def places_of(
 
 
 def tokenise(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_tokens: int,
+    rows: Rows | None = None,
 ) -> TokenTable:
     """Tokenise texts once.
 
@@ -84,14 +88,18 @@ def tokenise(
         texts: N texts.
         tokenizer: Of the backbone.
         max_tokens: What is beyond is cut off.
+        rows: Texts that are wanted, the others get no tokens; none: all.
     """
+    wanted = np.arange(len(texts)) if rows is None else rows
     found: Any = {"input_ids": []}
-    if len(texts):
-        found = tokenizer(list(texts), truncation=True, max_length=max_tokens, padding=False)
-    rows = [np.asarray(ids, dtype=np.int64) for ids in found["input_ids"]]
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    if len(wanted):
+        read = [texts[row] for row in wanted]
+        found = tokenizer(read, truncation=True, max_length=max_tokens, padding=False)
+    tokens = [np.asarray(ids, dtype=np.int64) for ids in found["input_ids"]]
+    lengths = np.zeros(len(texts), dtype=np.int64)
+    lengths[wanted] = [len(ids) for ids in tokens]
     return TokenTable(
-        np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64),
+        np.concatenate(tokens) if tokens else np.zeros(0, dtype=np.int64),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         int(tokenizer.pad_token_id or 0),
     )

@@ -20,10 +20,12 @@ class Trainable:
         tower: The tower; adapters are part of it until ``merge``.
         frozen_blocks: Number of first blocks that stay as they are, so that their output can be
             computed once per text; 0: the embeddings learn too.
+        sharded: The weights are divided among processes (sharding.py).
     """
 
     tower: TextTower
     frozen_blocks: int
+    sharded: bool = False
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return what learns, by name."""

@@ -21,6 +21,7 @@ from counterpoint.encoder.trainable import Trainable
 from counterpoint.encoder.tuning_objectives import Objectives, Task
 from counterpoint.errors import DataError
 from counterpoint.progress import track
+from counterpoint.sharded import whole
 from counterpoint.significance import ERRORS
 from counterpoint.trainer import resolve_device
 
@@ -147,8 +148,9 @@ class Tuner:
                     self.objectives.hard.mine(self.reader.all())
                 optimizer.zero_grad()
                 loss, texts = self.gradients(step)
-                self._ranks.sum_gradients(weights)
-                norm = torch.nn.utils.clip_grad_norm_(weights, config.max_gradient)
+                if not self._trainable.sharded:
+                    self._ranks.sum_gradients(weights)
+                norm = whole(torch.nn.utils.clip_grad_norm_(weights, config.max_gradient))
                 if not (math.isfinite(loss) and torch.isfinite(norm)):
                     raise DataError(
                         f"The loss of the text encoder is not finite at step {step} (loss {loss}, "
@@ -163,8 +165,10 @@ class Tuner:
                 done = step + 1
                 if done % config.evaluate_steps == 0 or done == config.max_steps:
                     self._look(done, curves, state)
-                if checkpoint and self._ranks.rank == 0 and self._saves(done):
-                    checkpoints.save(checkpoint, done, state, optimizer, schedule, curves)
+                first_of_all = self._ranks.rank == 0
+                if checkpoint and self._saves(done) and (first_of_all or self._trainable.sharded):
+                    made = state, optimizer, schedule, curves
+                    checkpoints.save(checkpoint, done, *made, write=first_of_all)
             self._trainable.load(state.best)
             tower.eval()
             spent = time.monotonic() - started, time.process_time() - cpu
@@ -195,7 +199,7 @@ class Tuner:
                     loss_of,
                     config.adversarial,
                     list(self._trainable.parameters().values()),
-                    chunks=self.reader.chunks(rows),
+                    passes=self.reader.passes(rows),
                     seed=seed,
                 )
             )

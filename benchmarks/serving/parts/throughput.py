@@ -18,7 +18,7 @@ ORDER = 2
 
 BATCHES = (1, 8, 32, 64)
 INSTANCES = (1, 2)
-CALLERS = (1, 4)
+CALLERS = (1, 4, 16)
 ROWS = 2400
 """Rows of each arm and round."""
 

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from counterpoint.config.encoder import EncoderConfig, TuneConfig, WeightsConfig
-from counterpoint.encoder import contrast, ranks
+from counterpoint.encoder import contrast, ranks, sharding
 from counterpoint.encoder.loading import load_backbone
 from counterpoint.encoder.ranks import Ranks
 from counterpoint.encoder.reader import Reader
 from counterpoint.encoder.tokens import tokenise
 from counterpoint.encoder.trainable import choose
 from counterpoint.errors import SetupError
+from counterpoint.sharded import whole
 from tests.counterpoint.encoder import shelves, test_tuning, tiny
 
 TEXTS = ["space war", "a farm story of the cow", "love", "crime city police", "star ship", "heart"]
@@ -30,15 +31,18 @@ PAIRS = contrast.Positives(
 )
 
 
-def gradients(folder: Path, target: Path) -> None:
-    """Write the loss and the gradients of one step as safetensors."""
+def gradients(folder: Path, target: Path, sharded: bool = False) -> None:
+    """Write the loss, the gradients of one step and the vectors of all texts as safetensors."""
     tower, tokenizer = load_backbone(EncoderConfig(model=str(folder), cache=str(folder)))
     trainable = choose(tower, WeightsConfig(method="full"))
     group = ranks.current()
+    if sharded:
+        sharding.shard(trainable, group, torch.device("cpu"))
     reader = Reader(
         trainable,
-        tokenise(TEXTS, tokenizer, max_tokens=16),
-        TuneConfig(chunk_tokens=64),
+        tokenise(TEXTS, tokenizer, max_tokens=16, rows=group.share(np.arange(len(TEXTS)))),
+        # As few as two texts a pass, so that the processes need different numbers of passes.
+        TuneConfig(chunk_tokens=64).model_copy(update={"chunk_tokens": 10}),
         device=torch.device("cpu"),
         ranks=group,
     )
@@ -46,11 +50,14 @@ def gradients(folder: Path, target: Path) -> None:
         loss = reader.backward(
             np.arange(5), lambda v: contrast.info_nce(v, small(PAIRS), temperature=0.1)
         )
+        vectors = reader.all()
     weights = trainable.parameters()
-    group.sum_gradients(list(weights.values()))
+    if not sharded:
+        group.sum_gradients(list(weights.values()))
+    kept = {n: whole(w.grad) for n, w in weights.items() if w.grad is not None}
     if group.rank == 0:
-        found = {n: w.grad for n, w in weights.items() if w.grad is not None and w.grad.any()}
-        save_file(found | {"loss": loss.reshape(1)}, target)
+        found = {name: value for name, value in kept.items() if value.any()}
+        save_file(found | {"loss": loss.reshape(1), "vectors": vectors}, target)
 
 
 def small(pairs: contrast.Positives) -> contrast.Positives:
@@ -63,13 +70,21 @@ from pathlib import Path
 import torch.distributed as dist
 from tests.counterpoint.encoder import test_ranks
 dist.init_process_group("gloo")
-test_ranks.gradients(Path(sys.argv[1]), Path(sys.argv[2]))
+test_ranks.gradients(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "True")
 dist.destroy_process_group()
 """
 
 
-@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_gloo_processes_give_the_loss_and_gradients_of_one(tmp_path: Path, world: int) -> None:
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("world", "sharded"),
+    [(2, False), (2, True), pytest.param(3, False, marks=SLOW), pytest.param(3, True, marks=SLOW)],
+)
+def test_gloo_processes_give_the_loss_and_gradients_of_one(
+    tmp_path: Path, world: int, sharded: bool
+) -> None:
     folder = tiny.save(tmp_path / "tiny")
     gradients(folder, tmp_path / "one.safetensors")
     worker = tmp_path / "worker.py"
@@ -78,10 +93,9 @@ def test_gloo_processes_give_the_loss_and_gradients_of_one(tmp_path: Path, world
     command = [*torchrun, f"--nproc-per-node={world}", str(worker), str(folder)]
     many = tmp_path / "many.safetensors"
     # The worker is a file elsewhere: without this it would not find the tests.
+    command += [str(many), str(sharded)]
     found_from = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run(
-        [*command, str(many)], capture_output=True, text=True, timeout=240, env=found_from
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=found_from)
     assert done.returncode == 0, done.stderr
     one, found = load_file(tmp_path / "one.safetensors"), load_file(many)
     assert set(one) == set(found) and len(one) > 20
@@ -89,18 +103,24 @@ def test_gloo_processes_give_the_loss_and_gradients_of_one(tmp_path: Path, world
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
 
 
-def test_shares_are_every_row_once() -> None:
-    rows = np.arange(11)
+def test_every_text_belongs_to_one_process() -> None:
+    rows = np.random.default_rng(0).permutation(11)
     parts = [Ranks(rank, 4).share(rows) for rank in range(4)]
-    assert sorted(np.concatenate(parts)) == rows.tolist()
+    assert sorted(np.concatenate(parts)) == list(range(11))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    part = rows[3:8]
+    assert [Ranks(rank, 4).share(part).tolist() for rank in range(4)] == [
+        [row for row in part if row % 4 == rank] for rank in range(4)
+    ]
 
 
 @pytest.mark.slow
-def test_the_training_run_starts_processes_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sharded", [False, True])
+def test_the_training_run_starts_processes_itself(tmp_path: Path, sharded: bool) -> None:
     world, weights = shelves.shelves(), tiny.save(tmp_path / "tiny")
     quiet = {"token_dropout": 0.0, "max_steps": 20}
-    found = test_tuning.obtain(world, weights, tmp_path / "two", processes=2, **quiet)
+    several = {"processes": 2, "shard_weights": sharded}
+    found = test_tuning.obtain(world, weights, tmp_path / "two", **several, **quiet)
     assert found.trained, found.report["why"]
     alone = test_tuning.obtain(world, weights, tmp_path / "one", **quiet)
     # Dropout differs between the processes, what is learned does not.

@@ -81,7 +81,7 @@ def test_two_passes_give_the_gradients_of_one_with_dropout(tmp_path: Path, metho
             TuneConfig(weights=weights, activation_mb=0, **small),
             device=torch.device("cpu"),
         )
-        assert reader.chunks(ROWS) > 1 or reader.table.lengths[ROWS].sum() < 64
+        assert reader.passes(ROWS) > 1 or reader.table.lengths[ROWS].sum() < 64
         assert_same(
             gradients(trainable, reader, train=True), gradients(trainable, again, train=True)
         )

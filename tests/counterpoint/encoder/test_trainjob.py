@@ -15,6 +15,7 @@ import pytest
 from counterpoint import columns, tables
 from counterpoint.config import TrainConfig
 from counterpoint.encoder import launch, trainjob, trainjob_api, trainjob_waiting
+from counterpoint.encoder.item_texts import ItemTexts
 from counterpoint.encoder.job import REPORT, Job
 from counterpoint.encoder.loading import load_backbone, weights_hash
 from counterpoint.encoder.trainjob_api import TrainJobs
@@ -68,7 +69,7 @@ class World:
                 columns.POSITIVE: [True],
             }
         )
-        return Job(rows, ["space war", "love"], events, config)
+        return Job(rows, ItemTexts.of(["space war", "love"]), events, config)
 
     def run(self, **changed: Any) -> dict[str, Any]:
         trainjob.run(self.job(**changed), self.target, self.cluster)
