@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch.distributed.tensor import DTensor
 
 from counterpoint.config.encoder import EncoderConfig, TuneConfig, WeightsConfig
 from counterpoint.encoder import contrast, ranks, sharding
@@ -57,7 +59,12 @@ def gradients(folder: Path, target: Path, sharded: bool = False) -> None:
     kept = {n: whole(w.grad) for n, w in weights.items() if w.grad is not None}
     if group.rank == 0:
         found = {name: value for name, value in kept.items() if value.any()}
-        save_file(found | {"loss": loss.reshape(1), "vectors": vectors}, target)
+        held = sum(
+            w.to_local().numel() if isinstance(w, DTensor) else w.numel() for w in weights.values()
+        )
+        save_file(
+            found | {"loss": loss.reshape(1), "vectors": vectors}, target, {"held": str(held)}
+        )
 
 
 def small(pairs: contrast.Positives) -> contrast.Positives:
@@ -73,6 +80,12 @@ dist.init_process_group("gloo")
 test_ranks.gradients(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "True")
 dist.destroy_process_group()
 """
+
+
+def held(path: Path) -> int:
+    """How many weights the first process held."""
+    with safe_open(path, framework="pt") as stored:
+        return int(stored.metadata()["held"])
 
 
 SLOW = pytest.mark.slow
@@ -98,6 +111,8 @@ def test_gloo_processes_give_the_loss_and_gradients_of_one(
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=found_from)
     assert done.returncode == 0, done.stderr
     one, found = load_file(tmp_path / "one.safetensors"), load_file(many)
+    share = held(many) / held(tmp_path / "one.safetensors")
+    assert share == pytest.approx(1 / world, rel=0.1) if sharded else share == 1
     assert set(one) == set(found) and len(one) > 20
     for name, value in one.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)

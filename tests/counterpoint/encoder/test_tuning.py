@@ -37,6 +37,7 @@ OBJECTIVES = {
         "adversarial": {"method": "pgd", "steps": 2},
     },
 }
+KILLED_RUNS = OBJECTIVES | {"sharded": {"processes": 2, "shard_weights": True}}
 
 
 @pytest.fixture(scope="module")
@@ -114,20 +115,30 @@ test_tuning.obtain(shelves.shelves(), Path(sys.argv[1]), Path(sys.argv[2]), **{t
 """
 
 
-@pytest.mark.parametrize("name", ["regression", pytest.param("hard pairs", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "regression",
+        pytest.param("hard pairs", marks=pytest.mark.slow),
+        pytest.param("sharded", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_killed_with_sigkill_continues_to_the_same_weights(
     world: Tables, weights: Path, tmp_path: Path, name: str
 ) -> None:
-    tune = OBJECTIVES[name] | {"checkpoint_steps": 10, "patience": 9}
+    tune = KILLED_RUNS[name] | {"checkpoint_steps": 10, "patience": 9}
     whole = obtain(world, weights, tmp_path / "whole", **tune)
     command = [sys.executable, "-c", KILLED.format(tune=tune), str(weights), str(tmp_path / "cut")]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    # A session of its own, so that the processes that it starts end with it.
+    process = subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True
+    )
     work = tmp_path / "cut/work"
     end = time.monotonic() + 120
     while not list(work.glob("*/checkpoint.safetensors")):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "cut/cache/trained").exists()
     resumed = obtain(world, weights, tmp_path / "cut", **tune)
