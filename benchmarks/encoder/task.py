@@ -29,7 +29,11 @@ def load(settings: Config, folder: Path) -> tuple[Trainable, Task, list[str]]:
     tower, tokenizer = load_backbone(settings.train.encoder)
     events = splits.fit_events(known.interactions, "choose")
     task = task_of(rows, texts, events, tokenizer, settings.train)
-    return choose(tower, settings.train.encoder.tune.weights), task, [*texts.distinct]
+    return (
+        choose(tower, settings.train.encoder.tune.weights, seed=settings.train.seed),
+        task,
+        [*texts.distinct],
+    )
 
 
 def pairs_of(tuner: Tuner, texts: list[str], step: int, *, count: int, seed: int) -> Pairs:

@@ -131,7 +131,7 @@ class Job:
         tower, tokenizer = load_backbone(self.config.encoder)
         group = ranks.current()
         task = task_of(self.rows, self.texts, self.events, tokenizer, self.config, group)
-        trainable = choose(tower, tune.weights)
+        trainable = choose(tower, tune.weights, seed=self.config.seed)
         if tune.shard_weights and group.world > 1:
             sharding.shard(trainable, group, resolve_device(tune.device))
         found = Tuner(trainable, task, tune, seed=self.config.seed).fit(checkpoint)
@@ -141,7 +141,8 @@ class Job:
         if group.rank:
             return
         if trainable.sharded:
-            trainable = choose(load_backbone(self.config.encoder)[0], tune.weights)
+            tower, _ = load_backbone(self.config.encoder)
+            trainable = choose(tower, tune.weights, seed=self.config.seed)
             trainable.load(weights)
         report = {"pays": found.pays, "why": found.why, **found.figures}
         report["curves"] = asdict(found.curves)

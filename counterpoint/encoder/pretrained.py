@@ -90,9 +90,10 @@ def pretrain(
     divided = divide(behaviour, config.pretrain, seed=seed)
     counts = torch.from_numpy(behaviour.token_counts(_vocabulary(tower)))
     start_hash = loading.weights_hash(tower)
-    learning = trainable.choose(tower, config.pretrain.weights, where=f"{WHERE}.weights")
+    weights = config.pretrain.weights
+    learning = trainable.choose(tower, weights, seed=seed, where=f"{WHERE}.weights")
     source = loading.resolve(str(config.model), Path(config.cache))
-    full = config.pretrain.weights.method == "full"
+    full = weights.method == "full"
     head = language_head.load(source, tower, counts, learn_table=full)
     key = _key(config, start_hash, head, behaviour, seed)
     folder = Path(config.cache) / FOLDER / key

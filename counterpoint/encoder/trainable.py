@@ -55,13 +55,18 @@ class Trainable:
 
 
 def choose(
-    tower: TextTower, config: WeightsConfig, *, where: str = "train.encoder.tune.weights"
+    tower: TextTower,
+    config: WeightsConfig,
+    *,
+    seed: int,
+    where: str = "train.encoder.tune.weights",
 ) -> Trainable:
     """Set what learns; the tower is changed.
 
     Args:
         tower: Freshly loaded.
         config: Which weights.
+        seed: Of the first values of adapters.
         where: Place of ``config`` in the configuration, for messages.
 
     Raises:
@@ -88,7 +93,10 @@ def choose(
         for block in layers[frozen:]:
             block.requires_grad_(True)
         return Trainable(tower, frozen)
-    tower.backbone = _adapted(backbone, list(range(frozen, len(layers))), config, where)
+    with torch.random.fork_rng(devices=[]):
+        # Several processes must begin alike.
+        torch.manual_seed(seed)
+        tower.backbone = _adapted(backbone, list(range(frozen, len(layers))), config, where)
     return Trainable(tower, frozen)
 
 

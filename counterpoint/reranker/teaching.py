@@ -160,9 +160,9 @@ def teach(
     assert wanted is not None
     order = np.random.default_rng(seed).permutation(len(train))
     learnt = pairs_of(train, order)
+    trainable = choose(tower, wanted.weights, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        trainable = choose(tower, wanted.weights)
         reader = Reader(tower, wanted, *scale)
     teacher = Teacher(
         reader, Texts(items, tokenizer, wanted), features, units, config.student.events

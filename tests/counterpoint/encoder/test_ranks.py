@@ -33,10 +33,11 @@ PAIRS = contrast.Positives(
 )
 
 
-def gradients(folder: Path, target: Path, sharded: bool = False) -> None:
+def gradients(folder: Path, target: Path, method: str, sharded: bool = False) -> None:
     """Write the loss, the gradients of one step and the vectors of all texts as safetensors."""
     tower, tokenizer = load_backbone(EncoderConfig(model=str(folder), cache=str(folder)))
-    trainable = choose(tower, WeightsConfig(method="full"))
+    trainable = choose(tower, WeightsConfig(method=method, layers=None), seed=0)
+    trainable.tower.eval()
     group = ranks.current()
     if sharded:
         sharding.shard(trainable, group, torch.device("cpu"))
@@ -77,7 +78,7 @@ from pathlib import Path
 import torch.distributed as dist
 from tests.counterpoint.encoder import test_ranks
 dist.init_process_group("gloo")
-test_ranks.gradients(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "True")
+test_ranks.gradients(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4] == "True")
 dist.destroy_process_group()
 """
 
@@ -92,28 +93,36 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    ("world", "sharded"),
-    [(2, False), (2, True), pytest.param(3, False, marks=SLOW), pytest.param(3, True, marks=SLOW)],
+    ("kind", "method", "world", "sharded"),
+    [
+        ("bert", "full", 2, True),
+        ("qwen2", "lora", 2, False),
+        pytest.param("bert", "full", 2, False, marks=SLOW),
+        pytest.param("bert", "full", 3, False, marks=SLOW),
+        pytest.param("bert", "last", 3, True, marks=SLOW),
+        pytest.param("qwen2", "lora", 2, True, marks=SLOW),
+    ],
 )
 def test_gloo_processes_give_the_loss_and_gradients_of_one(
-    tmp_path: Path, world: int, sharded: bool
+    tmp_path: Path, kind: str, method: str, world: int, sharded: bool
 ) -> None:
-    folder = tiny.save(tmp_path / "tiny")
-    gradients(folder, tmp_path / "one.safetensors")
+    folder = tiny.save(tmp_path / "tiny", kind)
+    gradients(folder, tmp_path / "one.safetensors", method)
     worker = tmp_path / "worker.py"
     worker.write_text(WORKER)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*torchrun, f"--nproc-per-node={world}", str(worker), str(folder)]
     many = tmp_path / "many.safetensors"
     # The worker is a file elsewhere: without this it would not find the tests.
-    command += [str(many), str(sharded)]
+    command += [str(many), method, str(sharded)]
     found_from = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=found_from)
     assert done.returncode == 0, done.stderr
     one, found = load_file(tmp_path / "one.safetensors"), load_file(many)
     share = held(many) / held(tmp_path / "one.safetensors")
-    assert share == pytest.approx(1 / world, rel=0.1) if sharded else share == 1
-    assert set(one) == set(found) and len(one) > 20
+    # Rows do not always divide evenly, and the first process has the larger part.
+    assert 1 / world <= share < 1.2 / world if sharded else share == 1
+    assert set(one) == set(found) and len(one) > 15
     for name, value in one.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
 

@@ -29,7 +29,7 @@ def opened(folder: Path, weights: WeightsConfig, **changes) -> tuple[Trainable, 
     settings = EncoderConfig(model=str(folder), cache=str(folder))
     tower, tokenizer = load_backbone(settings)
     table: TokenTable = tokenise(TEXTS, tokenizer, max_tokens=16)
-    trainable = choose(tower, weights)
+    trainable = choose(tower, weights, seed=0)
     config = TuneConfig(weights=weights, **changes)
     return trainable, Reader(trainable, table, config, device=torch.device("cpu"))
 
@@ -54,6 +54,20 @@ def assert_same(one: tuple[float, list[Tensor]], other: tuple[float, list[Tensor
     assert len(one[1]) == len(other[1]) > 0
     for first, second in zip(one[1], other[1], strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
+
+
+def test_the_seed_alone_decides_how_adapters_begin(tmp_path: Path) -> None:
+    folder = tiny.save(tmp_path)
+    found = []
+    for seed in (0, 0, 1):
+        torch.rand(1)
+        tower, _ = load_backbone(EncoderConfig(model=str(folder), cache=str(folder)))
+        before = torch.get_rng_state()
+        found.append(choose(tower, WeightsConfig(method="lora"), seed=seed).state_dict())
+        assert torch.equal(torch.get_rng_state(), before)
+    one, two, other = found
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    assert not all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
