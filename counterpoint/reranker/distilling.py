@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from counterpoint.config.reranker import RerankerConfig
-from counterpoint.reranker import loop, objective
+from counterpoint.reranker import loop, objective, plain_start
 from counterpoint.reranker.batches import batch
 from counterpoint.reranker.examples import Examples
 from counterpoint.reranker.features import PairFeatures
 from counterpoint.reranker.statistics import Units
 from counterpoint.reranker.student import Student
-from counterpoint.reranker.teaching import Pairs
+from counterpoint.reranker.teaching import Pairs, plain_features
 
 AT_ONCE = 256
 """Events judged at once."""
@@ -51,8 +51,12 @@ def train_student(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         student = Student(features, wanted, *scale)
+    told = plain_features(train, np.arange(len(train)), features, units, wanted.events)
+    plain_start.begin(
+        student.wide, (told - scale[0]) / scale[1], train, units, rating_weight=config.rating
+    )
     per_epoch = math.ceil(len(train) / wanted.batch_size)
-    told = None if judged is None or not wanted.imitation else _by_event(train, *judged)
+    imitated = None if judged is None or not wanted.imitation else _by_event(train, *judged)
 
     def loss(step: int) -> Tensor:
         epoch, place = divmod(step, per_epoch)
@@ -63,8 +67,8 @@ def train_student(
         total = objective.labelled(
             logit, rating, given.click, given.rating, rating_weight=config.rating
         )
-        if told is not None:
-            events, answers = told
+        if imitated is not None:
+            events, answers = imitated
             rng = np.random.default_rng((seed, step, 1))
             some = rng.choice(len(events), min(len(events), wanted.batch_size), replace=False)
             given = batch(train, events[some], wanted.events, units)

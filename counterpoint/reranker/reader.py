@@ -57,7 +57,7 @@ class Reader(nn.Module):
             nn.Linear(config.hidden, OUTPUTS),
         )
         self.wide = nn.Linear(len(mean), OUTPUTS)
-        # Training starts from the plain features.
+        # Training starts from the plain features (plain_start.py).
         nn.init.zeros_(self.wide.weight)
         nn.init.zeros_(self.wide.bias)
         nn.init.zeros_(self.head[-1].weight)  # type: ignore[arg-type]

@@ -48,7 +48,7 @@ class Student(nn.Module):
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, OUTPUTS),
         )
-        # Training starts from the plain features.
+        # Training starts from the plain features (plain_start.py).
         nn.init.zeros_(self.wide.weight)
         nn.init.zeros_(self.wide.bias)
         nn.init.zeros_(self.deep[-1].weight)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from counterpoint.config.reranker import RerankerConfig
 from counterpoint.encoder.backbone import TextTower
 from counterpoint.encoder.trainable import choose
 from counterpoint.progress import track
-from counterpoint.reranker import loop, objective
+from counterpoint.reranker import loop, objective, plain_start
 from counterpoint.reranker.batches import batch
 from counterpoint.reranker.examples import NONE, Examples
 from counterpoint.reranker.features import PairFeatures
@@ -164,6 +164,10 @@ def teach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         reader = Reader(tower, wanted, *scale)
+    told = plain_features(train, np.arange(len(train)), features, units, config.student.events)
+    plain_start.begin(
+        reader.wide, (told - scale[0]) / scale[1], train, units, rating_weight=config.rating
+    )
     teacher = Teacher(
         reader, Texts(items, tokenizer, wanted), features, units, config.student.events
     )
