@@ -86,6 +86,6 @@ def write_graph(tower: TextTower, path: Path, *, opset: int) -> None:
     # Only the plain attention is traced with free batch and sequence sizes.
     backbone.set_attn_implementation("eager")
     try:
-        export_module(tower, example, ["vector"], free, path, opset=opset)
+        export_module(tower, example, ["vector"], free, path, opset=opset, splits=True)
     finally:
         backbone.set_attn_implementation(before)

@@ -4,14 +4,13 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
 from torch import nn
 
+from counterpoint import onnx_files
 from counterpoint.errors import DataError
 from counterpoint.recommender import Recommender
-
-MOST_BYTES = 2**31
-"""Where protocol buffers end."""
 
 TENSORS = {
     "inputs": {
@@ -72,6 +71,7 @@ def export_module(
     path: Path,
     *,
     opset: int,
+    splits: bool = False,
 ) -> None:
     """Write a module as an ONNX graph.
 
@@ -82,6 +82,7 @@ def export_module(
         free: Tensor name -> free axes and their names.
         path: File to write.
         opset: ONNX operator set.
+        splits: A graph larger than a file can be gets a second one (onnx_files.py).
 
     Raises:
         DataError: The graph is larger than an ONNX file can be.
@@ -101,13 +102,15 @@ def export_module(
                 opset_version=opset,
                 dynamo=False,
             )
-        written = [*Path(folder).iterdir()]
-        if len(written) > 1:
-            # What a protocol buffer cannot hold, torch puts into files of its own beside it.
-            size = sum(each.stat().st_size for each in written)
+        size = sum(each.stat().st_size for each in Path(folder).iterdir())
+        if size < onnx_files.MOST_BYTES:
+            made.replace(path)
+        elif splits:
+            # What a file cannot hold, torch puts into one file for each tensor.
+            onnx_files.save(onnx.load(made), path)
+        else:
             raise DataError(
                 f"The tensors of {path.name} take {size / 1e9:.2f} GB; an ONNX file holds at most "
-                f"{MOST_BYTES / 1e9:.2f}. Use a smaller encoder, leave out items that are no "
-                "longer offered, or lower train.tower.dim and train.cold.max_attributes."
+                f"{onnx_files.MOST_BYTES / 1e9:.2f}. Leave out items that are no longer offered, "
+                "or lower train.tower.dim and train.cold.max_attributes."
             )
-        made.replace(path)

@@ -15,7 +15,7 @@ import polars as pl
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from counterpoint import artifacts, columns, plugins
+from counterpoint import artifacts, columns, onnx_files, plugins
 from counterpoint.atomic import replaced_folder
 from counterpoint.errors import DataError
 from counterpoint.tables import read_json
@@ -135,8 +135,16 @@ def _is_native(spec: ModelSpec, version: Path) -> bool:
 def _write_graph(spec: ModelSpec, version: Path, folder: Path) -> None:
     """Write the graph of a model, and what lies beside it, into a folder of Triton's."""
     if spec.onnx:
-        shutil.copyfile(version / spec.onnx, folder / "model.onnx")
+        _copy_graph(version / spec.onnx, folder / "model.onnx")
     _copy_folders(spec, version, folder)
+
+
+def _copy_graph(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    if onnx_files.is_split(source):
+        # Under the name that the graph itself gives.
+        beside = onnx_files.beside(source)
+        shutil.copyfile(beside, target.with_name(beside.name))
 
 
 def _copy_folders(spec: ModelSpec, version: Path, folder: Path) -> None:
@@ -161,7 +169,8 @@ def write_payload(version: Path, folder: Path, *, form: Form) -> None:
         if form == "local" and spec.onnx:
             target = folder / Path(spec.onnx).relative_to("onnx")
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(version / spec.onnx, target)
+            if not target.exists():
+                _copy_graph(version / spec.onnx, target)
 
 
 def write_files(spec: ModelSpec, version: Path, folder: Path, *, form: Form) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from counterpoint import artifacts, onnx_files
 from counterpoint.bootstrap import paired_interval
 from counterpoint.compression import gate, neighbours, new_items
 from counterpoint.compression.build import Builder
@@ -189,6 +190,8 @@ def first_accepted(trial: Trial, variants: Sequence[Variant]) -> list[Judged]:
 def keep(accepted: Judged, folder: Path) -> None:
     """Replace the form in a folder by an accepted one."""
     assert accepted.form is not None
+    # The former graph may have had a second file.
+    onnx_files.beside(folder / artifacts.ITEM_ENCODER_ONNX).unlink(missing_ok=True)
     for path in accepted.form.folder.iterdir():
         if path.is_file():
             shutil.copyfile(path, folder / path.name)

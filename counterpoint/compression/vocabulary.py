@@ -19,7 +19,7 @@ import onnx
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from counterpoint import artifacts
+from counterpoint import artifacts, onnx_files
 from counterpoint.compression.form import TOKENIZER, Form
 from counterpoint.compression.unsupported import Unsupported
 
@@ -131,7 +131,7 @@ def _write_graph(source: Path, kept: Sequence[int], target: Path) -> None:
     table = numpy_helper.to_array(found[0])
     rows = np.ascontiguousarray(table[list(kept)])
     found[0].CopyFrom(numpy_helper.from_array(rows, found[0].name))
-    onnx.save(model, target)
+    onnx_files.save(model, target)
 
 
 def _changed(before: Tokenizer, after: Tokenizer, texts: Sequence[str]) -> int:

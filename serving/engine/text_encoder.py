@@ -16,7 +16,8 @@ import numpy.typing as npt
 BATCH = 32
 """Texts in one run; similar lengths together waste little on padding."""
 
-FILES = ("model.onnx", "tokenizer.json")
+FILES = ("model.onnx", "tokenizer.json", "model.onnx.data")
+"""The last only of a graph that is larger than one file can be."""
 
 SERVED = tuple((f"item_encoder/{name}", f"onnx/item_encoder/{name}") for name in FILES)
 """``optional_files`` of the models that encode items themselves."""
@@ -41,8 +42,9 @@ class TextEncoder:
         """Names what decides the vectors: the graph (weights, precision) and the tokenizer."""
         digest = hashlib.sha256()
         for name in FILES:
-            with (self._folder / name).open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            if (self._folder / name).is_file():
+                with (self._folder / name).open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:

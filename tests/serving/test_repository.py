@@ -4,15 +4,18 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 from tritonclient.utils import triton_to_np_dtype
 
+from counterpoint import onnx_files
 from counterpoint.config.serve import DeployConfig
 from counterpoint.errors import DataError
 from serving import model_options, repository
+from serving.engine.text_encoder import TextEncoder
 
 FORMS: tuple[repository.Form, ...] = ("local", "cluster")
 ONNX_TYPES = {"TYPE_INT64": "tensor(int64)", "TYPE_FP32": "tensor(float)"}
@@ -244,3 +247,35 @@ def test_a_version_of_another_contract_is_refused(folders: dict[str, Path], tmp_
         with pytest.raises(DataError, match=r"contract of format (2|none).*serves format 3"):
             repository.write(version, tmp_path / "models", form="local", number=1, options={})
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_encoder_in_two_files_is_served_from_both(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: repository.Form
+) -> None:
+    version = tmp_path / "version"
+    shutil.copytree(folders["onnx"].parent, version)
+    path = version / "onnx" / "item_encoder" / "model.onnx"
+    feed = {"input_ids": np.array([[2, 3]]), "attention_mask": np.array([[1, 1]])}
+    (wanted,) = ort.InferenceSession(str(path)).run(None, feed)
+    plain = TextEncoder(path.parent)
+    before = plain.sha256, plain.encode(["space drama"])
+    monkeypatch.setattr(onnx_files, "MOST_BYTES", 1)
+    monkeypatch.setattr(onnx_files, "SMALLEST", 1)
+    onnx_files.save(onnx.load(path), path)
+    assert onnx_files.is_split(path)
+    shutil.move(version, tmp_path / "elsewhere")
+    version = tmp_path / "elsewhere"
+    repository.write(version, tmp_path / "models", form=form, number=4, options={"version": "v4"})
+    repository.write_payload(version, made := tmp_path / "payload", form=form)
+    served = [tmp_path / "models" / "item_encoder" / "4" / "model.onnx"]
+    served += [made / "item_encoder" / "model.onnx"]
+    shutil.rmtree(version)
+    for graph in served:
+        (found,) = ort.InferenceSession(str(graph)).run(None, feed)
+        np.testing.assert_array_equal(found, wanted)
+    live = TextEncoder(made / "item_encoder")
+    np.testing.assert_array_equal(live.encode(["space drama"]), before[1])
+    first = live.sha256
+    onnx_files.beside(made / "item_encoder" / "model.onnx").write_bytes(b"other weights")
+    assert len({before[0], first, TextEncoder(made / "item_encoder").sha256}) == 3
