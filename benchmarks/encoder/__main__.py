@@ -1,6 +1,7 @@
 """Measure what training the text encoder gains and costs: ``python -m benchmarks.encoder``.
 
-Parts: ``cold`` (new items, frozen against trained), ``sparse`` (short histories, text against
+Parts: ``cold`` (new items, frozen against trained), ``pretraining`` (trained against masked
+training first), ``sparse`` (short histories, text against
 none), ``objectives`` (each loss alone), ``speed`` and ``encode`` (beside sentence-transformers,
 installed for it with ``pip install --no-deps sentence-transformers==6.2.0``). Writes
 ``benchmarks/encoder/results``.
@@ -30,7 +31,7 @@ from counterpoint.trial_store import TrialStore
 HERE = Path(__file__).parent
 DATA = Path("benchmarks/quality/data/movielens-100k.yaml")
 FULL = Path("pipelines/configs/movielens-full.yaml")
-PARTS = ("cold", "sparse", "objectives", "speed", "encode")
+PARTS = ("cold", "pretraining", "sparse", "objectives", "speed", "encode")
 BATCHES = ((256, 10), (4096, 1))
 """Pairs of a step, and how many steps."""
 
@@ -66,8 +67,9 @@ def measure(given: argparse.Namespace) -> None:
     target = given.results / "encoder.json"
     found: dict[str, Any] = tables.read_json(target) if target.is_file() else {}
     for part in given.only:
-        if part == "cold":
-            row = cold.measure(settings, folder, digest, store, seeds=given.seeds)
+        if part in ("cold", "pretraining"):
+            arms = cold.trained_or_not if part == "cold" else cold.pretrained_or_not
+            row = cold.measure(arms(settings), folder, digest, store, seeds=given.seeds)
         elif part == "sparse":
             row = sparse.measure(settings, folder, seeds=given.seeds)
         elif part == "objectives":

@@ -1,23 +1,34 @@
-"""New items ranked by the recommender, with the encoder as it is and trained."""
+"""New items ranked by the recommender: the encoder as it is, trained, and pre-trained first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from counterpoint import trial_comparison
 from counterpoint.config import Config, SplitConfig
+from counterpoint.config.pretrain import PretrainConfig
 from counterpoint.isolation import isolated
 from counterpoint.trial_data import TrialData
 from counterpoint.trial_store import TrialStore, key
 from counterpoint.trials import Trial, model_trial
 
 ITEM_SPLITS = (0, 1, 2)
-FROZEN, TRAINED = "frozen", "trained"
+FROZEN, TRAINED, PRETRAINED = "frozen", "trained", "pre-trained, then trained"
+
+
+def trained_or_not(settings: Config) -> dict[str, Config]:
+    """Return the arms that show what training gains."""
+    return {FROZEN: _with(settings, tune=None), TRAINED: settings}
+
+
+def pretrained_or_not(settings: Config) -> dict[str, Config]:
+    """Return the arms that show what masked training before it gains."""
+    return {TRAINED: settings, PRETRAINED: _with(settings, pretrain=PretrainConfig())}
 
 
 def measure(
-    settings: Config,
+    arms: Mapping[str, Config],
     folder: Path,
     digest: str,
     store: TrialStore,
@@ -25,10 +36,10 @@ def measure(
     seeds: Sequence[int],
     splits: Sequence[int] = ITEM_SPLITS,
 ) -> dict[str, Any]:
-    """Train and judge both on each draw of withheld items.
+    """Train and judge two arms on each draw of withheld items.
 
     Args:
-        settings: With ``train.encoder.tune``.
+        arms: Name -> settings; what the second gains over the first is asked.
         folder: Canonical tables.
         digest: Of their content.
         store: Where finished trials are kept.
@@ -37,9 +48,9 @@ def measure(
 
     Returns:
         JSON-ready: ``splits`` (NDCG@10 of each arm and split), ``means``, ``difference`` (paired
-        over the users, all splits pooled), ``cpu_seconds``, ``choices`` (why it was used or not).
+        over the users, all splits pooled), ``cpu_seconds``, ``why`` (the second was used or not).
     """
-    arms = {FROZEN: _arm(settings, tuned=False), TRAINED: _arm(settings, tuned=True)}
+    first, second = arms
     trials: dict[str, list[list[Trial]]] = {name: [] for name in arms}
     for item_seed in splits:
         split = SplitConfig.model_validate({"protocol": "cold_items", "item_seed": item_seed})
@@ -55,7 +66,7 @@ def measure(
                 print(f"split {item_seed} seed {seed} {name}: {found[-1].values['ndcg']:.4f}")
             trials[name].append(found)
     pooled = {name: trial_comparison.pooled(parts) for name, parts in trials.items()}
-    (difference,) = trial_comparison.paired([(pooled[TRAINED], pooled[FROZEN])], settings.evaluate)
+    (difference,) = trial_comparison.paired([(pooled[second], pooled[first])], arms[first].evaluate)
     by_split = {
         name: [_mean([t.values["ndcg"] for t in part]) for part in parts]
         for name, parts in trials.items()
@@ -71,14 +82,12 @@ def measure(
         "peak_mb": {
             name: max(t.peak_mb for part in parts for t in part) for name, parts in trials.items()
         },
-        "why": [t.report.get("encoder", {}).get("why") for p in trials[TRAINED] for t in p],
+        "why": [t.report.get("encoder", {}).get("why") for p in trials[second] for t in p],
     }
 
 
-def _arm(settings: Config, *, tuned: bool) -> Config:
-    encoder = settings.train.encoder
-    if not tuned:
-        encoder = encoder.model_copy(update={"tune": None})
+def _with(settings: Config, **changed: Any) -> Config:
+    encoder = settings.train.encoder.model_copy(update=changed)
     train = settings.train.model_copy(update={"encoder": encoder})
     return settings.model_copy(update={"train": train})
 

@@ -1,6 +1,7 @@
 """The results of the encoder's benchmark as a Markdown page."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 Found = Mapping[str, Any]
@@ -9,7 +10,8 @@ Found = Mapping[str, Any]
 def markdown(found: Found) -> str:
     """Return the page of whatever parts were measured."""
     parts: dict[str, Callable[[Found], Iterator[str]]] = {
-        "cold": _cold,
+        "cold": partial(_cold, "New items"),
+        "pretraining": partial(_cold, "New items, with masked training on histories first"),
         "sparse": _sparse,
         "objectives": _objectives,
         "speed": _speed,
@@ -23,16 +25,16 @@ def markdown(found: Found) -> str:
     for name, write in parts.items():
         if name in found:
             lines += ["", *write(found[name])]
-            seeded = name in ("cold", "sparse", "objectives")
+            seeded = name in ("cold", "pretraining", "sparse", "objectives")
             seeds = f" --seeds {' '.join(map(str, found[name]['seeds']))}" if seeded else ""
             command = f"`python -m benchmarks.encoder --only {name}{seeds}`"
             lines += ["", f"{command}, {found[name]['when']}"]
     return "\n".join([*lines, ""])
 
 
-def _cold(found: Found) -> Iterator[str]:
+def _cold(title: str, found: Found) -> Iterator[str]:
     splits = range(len(next(iter(found["splits"].values()))))
-    yield "## New items"
+    yield f"## {title}"
     yield ""
     yield (
         f"NDCG@10 of the whole recommender among the 10% of items withheld from the fit, training "
@@ -50,7 +52,8 @@ def _cold(found: Found) -> Iterator[str]:
         )
     yield ""
     gain = _gain(found["difference"])
-    yield f"Trained minus frozen, paired over the users of all splits: {gain}."
+    first, second = found["splits"]
+    yield f"{second.capitalize()} minus {first}, paired over the users of all splits: {gain}."
     yield ""
     yield from (f"- {why}" for why in found["why"])
 

@@ -32,7 +32,7 @@ def main() -> int:
     """Run the benchmark; return the exit status."""
     given = _arguments()
     overrides = [
-        "train.reranker={}",
+        "train.reranker={reader: {}}",
         "train.choices.budget_seconds=20",
         *(QUICK if given.quick else ()),
         *given.set,

@@ -31,7 +31,7 @@ def test_the_p_value_agrees_with_the_t_test():
     np.testing.assert_allclose(found.p, stats.ttest_1samp(values, 0).pvalue, atol=0.02)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(st.integers(0, 10_000), st.integers(1, 12))
 def test_correction_only_weakens_and_at_most_as_much_as_holm(seed, comparisons):
     rng = np.random.default_rng(seed)

@@ -1,8 +1,11 @@
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from counterpoint.config import Config, load
+from pipelines import cli
 
 SMALL = [
     "train.encoder.model=null",
@@ -35,3 +38,24 @@ def small(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
         ]
     )
     return config
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line within this process, which has the heavy libraries already."""
+
+    def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr("sys.argv", ["counterpoint", *arguments])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, shown.out, shown.err)
+
+    return run

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.pipelines.conftest import SMALL
+from tests.pipelines.conftest import SMALL, Run
 from tests.pipelines.test_cli import counterpoint
 
 
@@ -20,8 +20,8 @@ def fitted(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(folder: Path, *arguments: str) -> list[dict]:
-    done = counterpoint("explain", "--model", "model", "--json", *arguments, folder=folder)
+def ask(run: Run, folder: Path, *arguments: str) -> list[dict]:
+    done = run("explain", "--model", "model", "--json", *arguments, folder=folder)
     assert done.returncode == 0, done.stderr
     found: list[dict] = json.loads(done.stdout)
     return found
@@ -32,7 +32,7 @@ def files(shop: Path) -> list[str]:
 
 
 def test_the_best_items_of_a_user_are_explained(fitted: Path, shop: Path) -> None:
-    best = ask(fitted, *files(shop), "--user", "u3", "-k", "2")
+    best = ask(counterpoint, fitted, *files(shop), "--user", "u3", "-k", "2")
     assert [one["rank"] for one in best] == [1, 2]
     met = pl.read_csv(shop / "interactions.csv").filter(pl.col("user_id") == "u3")["item_id"]
     for one in best:
@@ -43,26 +43,26 @@ def test_the_best_items_of_a_user_are_explained(fitted: Path, shop: Path) -> Non
         assert [a["name"] for a in one["attributes"]] == ["city=c3"]
 
 
-def test_a_stranger_and_nobody_get_reasons_too(fitted: Path) -> None:
-    (one,) = ask(fitted, "--history", "i0,i4", "--item", "i8", "--no-terms")
+def test_a_stranger_and_nobody_get_reasons_too(fitted: Path, command_line: Run) -> None:
+    (one,) = ask(command_line, fitted, "--history", "i0,i4", "--item", "i8", "--no-terms")
     assert one["item_id"] == "i8" and one["terms"] is None and one["neighbours"] is None
     assert [e["name"] for e in one["events"]] == sorted(
         ("i0", "i4"), key=lambda i: -{e["name"]: e["contribution"] for e in one["events"]}[i]
     )
-    (start,) = ask(fitted, "-k", "1")
+    (start,) = ask(command_line, fitted, "-k", "1")
     assert start["because"] == "popular" and start["events"] == [] and start["named"] == []
-    (profiled,) = ask(fitted, "--attributes", "city=c1", "-k", "1")
+    (profiled,) = ask(command_line, fitted, "--attributes", "city=c1", "-k", "1")
     assert profiled["because"] == "attributes"
 
 
-def test_tables_are_for_people(fitted: Path, shop: Path) -> None:
-    done = counterpoint(
+def test_tables_are_for_people(fitted: Path, shop: Path, command_line: Run) -> None:
+    done = command_line(
         *("explain", "--model", "model", *files(shop), "--user", "u3", "-k", "1"), folder=fitted
     )
     assert done.returncode == 0, done.stderr
     for part in ("because of the history", "Scorers:", "Words:", "of the 50 nearest", "together"):
         assert part in " ".join(done.stdout.split())
-    checked = counterpoint(
+    checked = command_line(
         *("explain", "--model", "model", *files(shop), "--check", "10"), folder=fitted
     )
     assert "Deletion test over 10 users" in " ".join(checked.stdout.split()), checked.stderr
@@ -81,20 +81,22 @@ def test_tables_are_for_people(fitted: Path, shop: Path) -> None:
     ],
 )
 def test_mistakes_are_told_in_one_sentence(
-    fitted: Path, arguments: list[str], status: int, said: str
+    fitted: Path, command_line: Run, arguments: list[str], status: int, said: str
 ) -> None:
-    done = counterpoint("explain", "--model", "model", *arguments, folder=fitted)
+    done = command_line("explain", "--model", "model", *arguments, folder=fitted)
     assert done.returncode == status
     assert said in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
 
 
-def test_an_unknown_user_is_told_of_similar_ids(fitted: Path, shop: Path) -> None:
-    done = counterpoint(
+def test_an_unknown_user_is_told_of_similar_ids(
+    fitted: Path, shop: Path, command_line: Run
+) -> None:
+    done = command_line(
         *("explain", "--model", "model", *files(shop), "--user", "u333"), folder=fitted
     )
     assert done.returncode == 2 and "Similar ids: u33" in " ".join(done.stderr.split())
 
 
-def test_without_a_champion_it_says_what_to_do(tmp_path: Path) -> None:
-    done = counterpoint("explain", "--user", "1", folder=tmp_path)
+def test_without_a_champion_it_says_what_to_do(tmp_path: Path, command_line: Run) -> None:
+    done = command_line("explain", "--user", "1", folder=tmp_path)
     assert done.returncode == 3 and "--model" in done.stderr

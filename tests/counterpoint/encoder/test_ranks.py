@@ -96,7 +96,7 @@ SLOW = pytest.mark.slow
     ("kind", "method", "world", "sharded"),
     [
         ("bert", "full", 2, True),
-        ("qwen2", "lora", 2, False),
+        pytest.param("qwen2", "lora", 2, False, marks=SLOW),
         pytest.param("bert", "full", 2, False, marks=SLOW),
         pytest.param("bert", "full", 3, False, marks=SLOW),
         pytest.param("bert", "last", 3, True, marks=SLOW),
