@@ -102,11 +102,12 @@ def export_module(
                 opset_version=opset,
                 dynamo=False,
             )
-        size = sum(each.stat().st_size for each in Path(folder).iterdir())
-        if size < onnx_files.MOST_BYTES:
+        # What a file cannot hold, torch puts into one file for each tensor.
+        written = [each.stat().st_size for each in Path(folder).iterdir()]
+        size = sum(written)
+        if size < onnx_files.MOST_BYTES and len(written) == 1:
             made.replace(path)
-        elif splits:
-            # What a file cannot hold, torch puts into one file for each tensor.
+        elif size < onnx_files.MOST_BYTES or splits:
             onnx_files.save(onnx.load(made), path)
         else:
             raise DataError(

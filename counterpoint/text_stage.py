@@ -72,8 +72,8 @@ def obtain(
     plain = config.encoder.model_copy(update={"tune": None})
     if config.encoder.tune is None:
         return Obtained(TextEncoder(plain), bool(told), told)
-    distinct = ItemTexts.of(texts)
-    count = len(distinct.distinct)
+    known = ItemTexts.of(texts)
+    count = len(known.distinct)
     if count < 2:
         logger.warning(
             "The text encoder is not trained: the items have %d different text%s, and training "
@@ -82,7 +82,7 @@ def obtain(
         )
         report = {**told, "why": _both(told, "fewer than 2 different texts")}
         return Obtained(TextEncoder(plain), bool(told), report)
-    job = Job(rows, distinct, splits.fit_events(interactions, "choose"), config)
+    job = Job(rows, known, splits.fit_events(interactions, "choose"), config)
     key = job.key(weights_hash(load_backbone(plain)[0]))
     folder = Path(config.encoder.cache) / "trained" / key
     if (folder / REPORT).is_file():

@@ -16,12 +16,13 @@ from counterpoint.bootstrap import paired_interval
 from counterpoint.config import Config
 from counterpoint.reranker import baselines, blend, metrics
 from counterpoint.reranker.baselines import Ratings
+from counterpoint.reranker.batches import plain_features
 from counterpoint.reranker.distilling import answers_of, train_student
 from counterpoint.reranker.examples import Examples, of_fold
 from counterpoint.reranker.fit import Fitted, fit
 from counterpoint.reranker.model import Reranker
 from counterpoint.reranker.student import Student
-from counterpoint.reranker.teaching import Pairs, pairs_of, plain_features
+from counterpoint.reranker.teaching import Pairs, pairs_of
 from counterpoint.trial_data import TrialData
 
 RESAMPLES = 1000

@@ -15,7 +15,7 @@ import torch
 from counterpoint import columns, tables
 from counterpoint.cold import attribute_vocabulary, item_features
 from counterpoint.config.train import ColdConfig, TrainConfig
-from counterpoint.encoder import cold_probe, ranks, saved, score_columns, sharding
+from counterpoint.encoder import cold_probe, ranks, saved, score_columns
 from counterpoint.encoder.cold_probe import ColdProbe
 from counterpoint.encoder.item_texts import ItemTexts
 from counterpoint.encoder.loading import load_backbone
@@ -27,7 +27,6 @@ from counterpoint.encoder.trainable import choose
 from counterpoint.encoder.tuning import Tuner
 from counterpoint.encoder.tuning_objectives import Task
 from counterpoint.histories import from_events
-from counterpoint.sharded import whole
 from counterpoint.trainer import resolve_device
 
 REPORT: Final = "tuning.json"
@@ -126,6 +125,9 @@ class Job:
             target: Folder to make, whole or not at all.
             checkpoint: Folder of the checkpoint; one that is there is continued.
         """
+        # Heavy, and needed only where an encoder is trained.
+        from counterpoint.encoder import sharding
+
         tune = self.config.encoder.tune
         assert tune is not None
         tower, tokenizer = load_backbone(self.config.encoder)
@@ -135,9 +137,7 @@ class Job:
         if tune.shard_weights and group.world > 1:
             sharding.shard(trainable, group, resolve_device(tune.device))
         found = Tuner(trainable, task, tune, seed=self.config.seed).fit(checkpoint)
-        weights = {}
-        if trainable.sharded:
-            weights = {name: whole(value).cpu() for name, value in trainable.state_dict().items()}
+        weights = sharding.gather(trainable) if trainable.sharded else {}
         if group.rank:
             return
         if trainable.sharded:

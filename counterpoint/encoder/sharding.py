@@ -7,12 +7,14 @@ block and has the block whole only while it computes with it.
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from counterpoint.encoder import blocks
 from counterpoint.encoder.ranks import Ranks
 from counterpoint.encoder.trainable import Trainable
+from counterpoint.sharded import whole
 
 
 def shard(trainable: Trainable, group: Ranks, device: torch.device) -> None:
@@ -38,3 +40,8 @@ def shard(trainable: Trainable, group: Ranks, device: torch.device) -> None:
         part.set_force_sum_reduction_for_comms(True)
         part.set_gradient_divide_factor(1.0)
     trainable.sharded = True
+
+
+def gather(trainable: Trainable) -> dict[str, Tensor]:
+    """Return what learns, whole, on the CPU; every process must ask for it."""
+    return {name: whole(value).cpu() for name, value in trainable.state_dict().items()}

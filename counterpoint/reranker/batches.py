@@ -10,7 +10,11 @@ from torch import Tensor
 from counterpoint import model_inputs
 from counterpoint.histories import Histories
 from counterpoint.reranker.examples import Examples
+from counterpoint.reranker.features import PairFeatures
 from counterpoint.reranker.statistics import Units
+
+AT_ONCE = 256
+"""Events whose features are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,21 @@ def batch(examples: Examples, rows: npt.NDArray[np.int64], events: int, units: U
         torch.from_numpy(part.click),
         torch.from_numpy((part.rating - np.float32(units.mean)) / np.float32(units.spread)),
     )
+
+
+def plain_features(
+    examples: Examples,
+    rows: npt.NDArray[np.int64],
+    features: PairFeatures,
+    units: Units,
+    events: int,
+) -> Tensor:
+    """Return (R, C, K) plain features of some events."""
+    parts = []
+    for part in np.split(rows, range(AT_ONCE, len(rows), AT_ONCE)):
+        given = batch(examples, part, events, units)
+        parts.append(features(given.history, given.kind, given.candidate, given.told)[0])
+    return torch.cat(parts)
 
 
 def histories(given: Histories, events: int) -> tuple[Tensor, Tensor]:

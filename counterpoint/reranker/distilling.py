@@ -16,7 +16,7 @@ from counterpoint.reranker.examples import Examples
 from counterpoint.reranker.features import PairFeatures
 from counterpoint.reranker.statistics import Units
 from counterpoint.reranker.student import Student
-from counterpoint.reranker.teaching import Pairs, plain_features
+from counterpoint.reranker.teaching import Pairs
 
 AT_ONCE = 256
 """Events judged at once."""
@@ -51,10 +51,7 @@ def train_student(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         student = Student(features, wanted, *scale)
-    told = plain_features(train, np.arange(len(train)), features, units, wanted.events)
-    plain_start.begin(
-        student.wide, (told - scale[0]) / scale[1], train, units, rating_weight=config.rating
-    )
+    plain_start.begin(student.wide, train, features, scale, units, config)
     per_epoch = math.ceil(len(train) / wanted.batch_size)
     imitated = None if judged is None or not wanted.imitation else _by_event(train, *judged)
 

@@ -19,6 +19,7 @@ from counterpoint.config.train import TrainConfig
 from counterpoint.errors import DataError
 from counterpoint.recommender import Recommender
 from counterpoint.reranker import crossfit, examples
+from counterpoint.reranker.batches import plain_features
 from counterpoint.reranker.blend import choose_weight
 from counterpoint.reranker.distilling import train_student
 from counterpoint.reranker.examples import Examples
@@ -26,7 +27,7 @@ from counterpoint.reranker.features import PairFeatures
 from counterpoint.reranker.loop import Outcome
 from counterpoint.reranker.model import Reranker, Settings, features_of
 from counterpoint.reranker.statistics import ItemStatistics, Units
-from counterpoint.reranker.teaching import Pairs, Teacher, plain_features, teach
+from counterpoint.reranker.teaching import Pairs, Teacher, teach
 from counterpoint.text import item_texts
 from counterpoint.training import Trained
 

@@ -15,7 +15,7 @@ from counterpoint.encoder.backbone import TextTower
 from counterpoint.encoder.trainable import choose
 from counterpoint.progress import track
 from counterpoint.reranker import loop, objective, plain_start
-from counterpoint.reranker.batches import batch
+from counterpoint.reranker.batches import plain_features
 from counterpoint.reranker.examples import NONE, Examples
 from counterpoint.reranker.features import PairFeatures
 from counterpoint.reranker.reader import Reader, Texts
@@ -108,21 +108,6 @@ class Teacher:
         return found[torch.from_numpy(place), torch.from_numpy(pairs[:, 1])].clone()
 
 
-def plain_features(
-    examples: Examples,
-    rows: npt.NDArray[np.int64],
-    features: PairFeatures,
-    units: Units,
-    events: int,
-) -> Tensor:
-    """Return (R, C, K) plain features of some events."""
-    parts = []
-    for part in np.split(rows, range(256, len(rows), 256)):
-        given = batch(examples, part, events, units)
-        parts.append(features(given.history, given.kind, given.candidate, given.told)[0])
-    return torch.cat(parts)
-
-
 def teach(
     tower: TextTower,
     tokenizer: PreTrainedTokenizerBase,
@@ -164,10 +149,7 @@ def teach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         reader = Reader(tower, wanted, *scale)
-    told = plain_features(train, np.arange(len(train)), features, units, config.student.events)
-    plain_start.begin(
-        reader.wide, (told - scale[0]) / scale[1], train, units, rating_weight=config.rating
-    )
+    plain_start.begin(reader.wide, train, features, scale, units, config)
     teacher = Teacher(
         reader, Texts(items, tokenizer, wanted), features, units, config.student.events
     )

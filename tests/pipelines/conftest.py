@@ -47,8 +47,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line within this process, which has the heavy libraries already."""
 
-    def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-        monkeypatch.chdir(folder)
+    def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        if folder is not None:
+            monkeypatch.chdir(folder)
         monkeypatch.setattr("sys.argv", ["counterpoint", *arguments])
         status = 0
         try:

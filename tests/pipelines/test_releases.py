@@ -10,13 +10,13 @@ import pytest
 
 from counterpoint.config import DeployConfig
 from counterpoint.errors import ServerError
-from pipelines import cli
 from serving import controller, serve
 from serving.controller import Controller
 from serving.engine import live_folder
 from serving.engine.live_folder import Desired, Entry
 from serving.engine.versions import Versions
 from serving.registry import Registry
+from tests.pipelines.conftest import Run
 from tests.serving import several, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,22 +53,15 @@ def names(config: DeployConfig, folders: dict[str, Path], tmp_path: Path) -> lis
 
 @pytest.fixture
 def models(
-    config: DeployConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: DeployConfig, monkeypatch: pytest.MonkeyPatch, command_line: Run
 ) -> Callable[..., tuple[int, str]]:
     """Runs the command line; returns exit status and what it printed."""
     monkeypatch.setenv("COLUMNS", "400")
 
     def run(*arguments: str) -> tuple[int, str]:
         settings = [f"--set=deploy.{k}={v}" for k, v in config.model_dump().items() if k in GIVEN]
-        argv = ["counterpoint", "models", *arguments, *settings]
-        monkeypatch.setattr("sys.argv", argv)
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        shown = capsys.readouterr()
-        return status, " ".join((shown.out + shown.err).split())
+        done = command_line("models", *arguments, *settings)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
 
     return run
 

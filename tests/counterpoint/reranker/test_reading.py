@@ -10,10 +10,11 @@ from counterpoint.config.encoder import EncoderConfig
 from counterpoint.config.reranker import RerankerConfig
 from counterpoint.encoder.loading import load_backbone
 from counterpoint.reranker import baselines, loop, metrics
+from counterpoint.reranker.batches import plain_features
 from counterpoint.reranker.distilling import answers_of, train_student
 from counterpoint.reranker.examples import Examples
 from counterpoint.reranker.reader import Texts
-from counterpoint.reranker.teaching import Teacher, pairs_of, plain_features, teach
+from counterpoint.reranker.teaching import Teacher, pairs_of, teach
 from tests.counterpoint.reranker import circle
 
 CONFIG = RerankerConfig.model_validate(
