@@ -29,7 +29,7 @@ type:
 	$(BIN)/mypy
 
 pytest:
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: setup  ## the heavy tests, second stage of CI
 	$(BIN)/python -m pytest -m slow

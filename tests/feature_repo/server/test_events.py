@@ -55,7 +55,11 @@ def test_times_are_iso_or_microseconds(stamp: object) -> None:
         (body(GOOD | {"timestamp": 0}), ["events[0].timestamp"]),
         (body(GOOD | {"timestamp": True}), ["events[0].timestamp"]),
         (body(GOOD | {"timestamp": 1.5}), ["events[0].timestamp"]),
-        (body(GOOD | {"timestamp": int(1e6 * (time.time() + 86_400))}), ["events[0].timestamp"]),
+        pytest.param(
+            body(GOOD | {"timestamp": int(1e6 * (time.time() + 86_400))}),
+            ["events[0].timestamp"],
+            id="tomorrow",
+        ),
         (body(GOOD | {"positive": "yes"}), ["events[0].positive"]),
         (body(GOOD | {"liked": True}), ["events[0].liked"]),
         (body({"item_id": 1}), ["events[0].user_id", "events[0].item_id"]),
