@@ -31,7 +31,8 @@ def load(settings: Settings) -> TextEncoder:
     """
     assert settings.encoder is not None
     # What is served computes in float32, whatever the catalogue was encoded in.
-    encoder = TextEncoder(settings.encoder.model_copy(update={"precision": "float32"}))
+    plain = {"precision": "float32", "device": "cpu"}
+    encoder = TextEncoder(settings.encoder.model_copy(update=plain))
     if encoder.weights_sha256 != settings.encoder_sha256:
         raise DataError(
             f"The encoder {settings.encoder.model!r} has other weights "

@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from counterpoint import checkpoints, divergence
 from counterpoint.batches import Examples
 from counterpoint.config.towers import FitConfig
+from counterpoint.devices import resolve_device
 from counterpoint.errors import DataError
 from counterpoint.progress import track
 from counterpoint.towers import TwoTower
@@ -56,13 +57,6 @@ class TrainingResult:
     resumed_at: int
     cpu_seconds: float
     curves: Curves
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device of a ``device`` setting; ``auto`` prefers CUDA."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def step_budget(n_users: int, config: FitConfig) -> int:

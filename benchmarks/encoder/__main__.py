@@ -1,7 +1,7 @@
 """Measure what training the text encoder gains and costs: ``python -m benchmarks.encoder``.
 
 Parts: ``cold`` (new items, frozen against trained), ``pretraining`` (trained against masked
-training first), ``sparse`` (short histories, text against
+training first), ``precision`` (float32 against bfloat16), ``sparse`` (short histories, text against
 none), ``objectives`` (each loss alone), ``speed`` and ``encode`` (beside sentence-transformers,
 installed for it with ``pip install --no-deps sentence-transformers==6.2.0``). Writes
 ``benchmarks/encoder/results``.
@@ -31,7 +31,12 @@ from counterpoint.trial_store import TrialStore
 HERE = Path(__file__).parent
 DATA = Path("benchmarks/quality/data/movielens-100k.yaml")
 FULL = Path("pipelines/configs/movielens-full.yaml")
-PARTS = ("cold", "pretraining", "sparse", "objectives", "speed", "encode")
+PARTS = ("cold", "pretraining", "precision", "sparse", "objectives", "speed", "encode")
+ARMS = {
+    "cold": cold.trained_or_not,
+    "pretraining": cold.pretrained_or_not,
+    "precision": cold.exact_or_not,
+}
 BATCHES = ((256, 10), (4096, 1))
 """Pairs of a step, and how many steps."""
 
@@ -67,9 +72,8 @@ def measure(given: argparse.Namespace) -> None:
     target = given.results / "encoder.json"
     found: dict[str, Any] = tables.read_json(target) if target.is_file() else {}
     for part in given.only:
-        if part in ("cold", "pretraining"):
-            arms = cold.trained_or_not if part == "cold" else cold.pretrained_or_not
-            row = cold.measure(arms(settings), folder, digest, store, seeds=given.seeds)
+        if part in ARMS:
+            row = cold.measure(ARMS[part](settings), folder, digest, store, seeds=given.seeds)
         elif part == "sparse":
             row = sparse.measure(settings, folder, seeds=given.seeds)
         elif part == "objectives":
@@ -104,8 +108,13 @@ def _encode(settings: Config, folder: Path) -> dict[str, Any]:
     texts = isolated(speed.texts_of, folder)
     sides = {
         "SentenceTransformer.encode": (speed.encode_theirs, settings),
-        "float32": (speed.encode_ours, settings),
-        "bfloat16 (`train.encoder.precision`)": (speed.encode_ours, speed.fast(settings)),
+        "as configured by default": (speed.encode_ours, settings),
+        "SentenceTransformer.encode, bfloat16": (
+            speed.encode_theirs,
+            speed.at(settings, "bfloat16"),
+        ),
+        "bfloat16": (speed.encode_ours, speed.at(settings, "bfloat16")),
+        "float32": (speed.encode_ours, speed.at(settings, "float32")),
     }
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     vectors: dict[str, Any] = {}

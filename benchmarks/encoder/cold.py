@@ -1,4 +1,4 @@
-"""New items ranked by the recommender: the encoder as it is, trained, and pre-trained first."""
+"""New items ranked by the recommender: the encoder as it is, trained, pre-trained, in bfloat16."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,6 +15,7 @@ from counterpoint.trials import Trial, model_trial
 
 ITEM_SPLITS = (0, 1, 2)
 FROZEN, TRAINED, PRETRAINED = "frozen", "trained", "pre-trained, then trained"
+FLOAT32, BFLOAT16 = "frozen, in float32", "frozen, in bfloat16"
 
 
 def trained_or_not(settings: Config) -> dict[str, Config]:
@@ -25,6 +26,14 @@ def trained_or_not(settings: Config) -> dict[str, Config]:
 def pretrained_or_not(settings: Config) -> dict[str, Config]:
     """Return the arms that show what masked training before it gains."""
     return {TRAINED: settings, PRETRAINED: _with(settings, pretrain=PretrainConfig())}
+
+
+def exact_or_not(settings: Config) -> dict[str, Config]:
+    """Return the arms that show what encoding in bfloat16 costs."""
+    return {
+        FLOAT32: _with(settings, tune=None, precision="float32"),
+        BFLOAT16: _with(settings, tune=None, precision="bfloat16"),
+    }
 
 
 def measure(

@@ -12,6 +12,7 @@ def markdown(found: Found) -> str:
     parts: dict[str, Callable[[Found], Iterator[str]]] = {
         "cold": partial(_cold, "New items"),
         "pretraining": partial(_cold, "New items, with masked training on histories first"),
+        "precision": partial(_cold, "New items, encoded in bfloat16"),
         "sparse": _sparse,
         "objectives": _objectives,
         "speed": _speed,
@@ -25,7 +26,7 @@ def markdown(found: Found) -> str:
     for name, write in parts.items():
         if name in found:
             lines += ["", *write(found[name])]
-            seeded = name in ("cold", "pretraining", "sparse", "objectives")
+            seeded = name not in ("speed", "encode")
             seeds = f" --seeds {' '.join(map(str, found[name]['seeds']))}" if seeded else ""
             command = f"`python -m benchmarks.encoder --only {name}{seeds}`"
             lines += ["", f"{command}, {found[name]['when']}"]
@@ -55,7 +56,7 @@ def _cold(title: str, found: Found) -> Iterator[str]:
     first, second = found["splits"]
     yield f"{second.capitalize()} minus {first}, paired over the users of all splits: {gain}."
     yield ""
-    yield from (f"- {why}" for why in found["why"])
+    yield from (f"- {why}" for why in found["why"] if why)
 
 
 def _sparse(found: Found) -> Iterator[str]:

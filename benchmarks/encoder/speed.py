@@ -15,6 +15,7 @@ import torch
 from benchmarks.encoder import task as tasks
 from counterpoint import tables
 from counterpoint.config import Config
+from counterpoint.config.encoder import Precision
 from counterpoint.encoder import TextEncoder, blocks
 from counterpoint.encoder.loading import resolve
 from counterpoint.encoder.tuning import Tuner
@@ -142,9 +143,9 @@ def texts_of(folder: Path) -> list[str]:
     return sorted({text for text in item_texts(tables.read(folder).items) if text})
 
 
-def fast(settings: Config) -> Config:
-    """Return settings that encode in bfloat16."""
-    encoder = settings.train.encoder.model_copy(update={"precision": "bfloat16"})
+def at(settings: Config, precision: Precision) -> Config:
+    """Return settings that encode in a precision."""
+    encoder = settings.train.encoder.model_copy(update={"precision": precision})
     train = settings.train.model_copy(update={"encoder": encoder})
     return settings.model_copy(update={"train": train})
 
@@ -160,18 +161,21 @@ def encode_ours(settings: Config, texts: list[str]) -> tuple[float, Vectors]:
 
 
 def encode_theirs(settings: Config, texts: list[str]) -> tuple[float, Vectors]:
-    """Encode texts with SentenceTransformer.encode; return the same."""
+    """Encode texts with SentenceTransformer.encode, in float32 if not bfloat16; return the same."""
     from sentence_transformers import SentenceTransformer
 
     torch.set_num_threads(1)
     encoder = settings.train.encoder
     assert encoder.model is not None
     model = SentenceTransformer(
-        resolve(encoder.model, Path(encoder.cache)), device="cpu", local_files_only=True
+        resolve(encoder.model, Path(encoder.cache)),
+        device="cpu",
+        local_files_only=True,
+        model_kwargs={"dtype": torch.bfloat16} if encoder.precision == "bfloat16" else None,
     )
     model.max_seq_length = encoder.max_tokens
     options: dict[str, Any] = {"batch_size": encoder.batch_size, "normalize_embeddings": True}
     model.encode(texts[:WARM_UP], **options)
     begun = time.process_time()
     vectors = model.encode(texts, **options)
-    return time.process_time() - begun, vectors
+    return time.process_time() - begun, vectors.astype(np.float32)

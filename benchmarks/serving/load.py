@@ -61,8 +61,24 @@ async def closed_loop(ask: Ask, arm: Arm, requests: int) -> None:
     arm.seconds += time.perf_counter() - started
 
 
-def over_grpc(client: Any, spec: ModelSpec, requests: Sequence[Arrays], *, timeout: float) -> Ask:
-    """Return a question over gRPC; request n is the n-th of the list, round and round."""
+def over_grpc(
+    client: Any,
+    spec: ModelSpec,
+    requests: Sequence[Arrays],
+    *,
+    timeout: float,
+    outputs: Sequence[str] = (),
+) -> Ask:
+    """Return a question over gRPC; request n is the n-th of the list, round and round.
+
+    Args:
+        client: Of tritonclient's asyncio.
+        spec: The model.
+        requests: Tensors of each request.
+        timeout: Seconds.
+        outputs: Tensors that are wanted; none: all.
+    """
+    wanted = [grpc.InferRequestedOutput(name) for name in outputs] or None
     dtypes = {tensor.name: tensor.dtype for tensor in spec.inputs}
     prepared = []
     for request in requests:
@@ -74,7 +90,7 @@ def over_grpc(client: Any, spec: ModelSpec, requests: Sequence[Arrays], *, timeo
 
     async def ask(number: int) -> object:
         inputs = prepared[number % len(prepared)]
-        return await client.infer(spec.name, inputs, client_timeout=timeout)
+        return await client.infer(spec.name, inputs, outputs=wanted, client_timeout=timeout)
 
     return ask
 

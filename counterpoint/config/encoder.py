@@ -9,6 +9,7 @@ from counterpoint.config.pretrain import PretrainConfig
 from counterpoint.config.trainjob import TrainJobConfig
 from counterpoint.config.weights import WeightsConfig
 
+Precision = Literal["auto", "float32", "bfloat16"]
 Pooling = Literal["auto", "mean", "cls", "last_token"]
 """How hidden states become one vector; ``auto``: the mean for encoders, the last token for
 decoders."""
@@ -145,7 +146,7 @@ class TuneConfig(Section):
     """Train on several nodes of a cluster instead, by Kubeflow Trainer; null: on this machine."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """``auto``: bfloat16 autocast on GPUs and on CPUs that compute in it, else float32."""
 
     checkpoint_steps: int = Field(default=20, ge=1)
@@ -180,12 +181,16 @@ class EncoderConfig(Section):
     max_tokens: int = Field(default=64, ge=4)
     """Tokens of a text beyond this are cut off."""
 
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Texts encoded at once, if they are as long as ``max_tokens``; more of shorter ones."""
 
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of encoding texts; bfloat16 is twice as fast where the processor computes in it and moves a
-    vector by about 0.001 per number. What is served computes in float32 or as compressed."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where texts are encoded; ``auto``: on a GPU if there is one."""
+
+    precision: Precision = "auto"
+    """Of encoding texts. ``auto``: bfloat16 on GPUs and on CPUs that compute in it, where it is
+    several times as fast and moves a number of a vector by about 0.001; else float32. What is
+    served computes in float32 or as compressed."""
 
     cache: str = "var/assets"
     """Folder of downloaded weights and of cached text vectors (keyed by text and weights hash)."""

@@ -15,6 +15,7 @@ import torch
 from counterpoint import columns, tables
 from counterpoint.cold import attribute_vocabulary, item_features
 from counterpoint.config.train import ColdConfig, TrainConfig
+from counterpoint.devices import resolve_device
 from counterpoint.encoder import cold_probe, ranks, saved, score_columns
 from counterpoint.encoder.cold_probe import ColdProbe
 from counterpoint.encoder.item_texts import ItemTexts
@@ -27,7 +28,6 @@ from counterpoint.encoder.trainable import choose
 from counterpoint.encoder.tuning import Tuner
 from counterpoint.encoder.tuning_objectives import Task
 from counterpoint.histories import from_events
-from counterpoint.trainer import resolve_device
 
 REPORT: Final = "tuning.json"
 ROWS, EVENTS, TEXTS, REST = "rows.parquet", "events.parquet", "texts.parquet", "job.json"
@@ -67,6 +67,8 @@ class Job:
             update={
                 "cache": "",
                 "batch_size": 1,
+                "device": "auto",
+                "precision": "auto",
                 "tune": tune.model_copy(
                     update={
                         "device": "auto",

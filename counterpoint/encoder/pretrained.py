@@ -19,6 +19,7 @@ from counterpoint import assets, tables
 from counterpoint.atomic import replaced_folder
 from counterpoint.config.encoder import EncoderConfig
 from counterpoint.config.pretrain import PretrainConfig
+from counterpoint.devices import resolve_device
 from counterpoint.encoder import (
     language_head,
     loading,
@@ -33,7 +34,6 @@ from counterpoint.encoder.hidden_histories import Divided, Hiding, divide, gathe
 from counterpoint.encoder.pretraining_figures import measure
 from counterpoint.errors import ConfigError
 from counterpoint.isolation import peak_rss_mb
-from counterpoint.trainer import resolve_device
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +14,16 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from counterpoint import checkpoints
 from counterpoint.config.encoder import TuneConfig
+from counterpoint.devices import resolve_device
 from counterpoint.encoder import perturbation, ranks
 from counterpoint.encoder.reader import Reader
 from counterpoint.encoder.trainable import Trainable
 from counterpoint.encoder.tuning_objectives import Objectives, Task
 from counterpoint.errors import DataError
+from counterpoint.precision import in_bfloat16
 from counterpoint.progress import track
 from counterpoint.sharded import whole
 from counterpoint.significance import ERRORS
-from counterpoint.trainer import resolve_device
 
 MOST_RANKS = 4096
 """Processes that draw dropout of their own."""
@@ -103,14 +103,12 @@ class Tuner:
         self._device = resolve_device(config.device)
         self._ranks = ranks.current()
         self.objectives = Objectives(task, config, self._device)
-        fast = fast_bfloat16(self._device)
-        bf16 = config.precision == "bfloat16" or (config.precision == "auto" and fast)
         self.reader = Reader(
             trainable,
             task.table,
             config,
             device=self._device,
-            bfloat16=bf16,
+            bfloat16=in_bfloat16(config.precision, self._device),
             ranks=self._ranks,
         )
 
@@ -285,11 +283,3 @@ def slope(step: int, config: TuneConfig) -> float:
     """Return the share of the learning rate: up over the warm-up, then down to 0."""
     rise = max(1.0, config.warmup * config.max_steps)
     return min((step + 1) / rise, (config.max_steps - step) / max(1.0, config.max_steps - rise + 1))
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices itself; elsewhere it is slower than float."""
-    if device.type != "cpu":
-        return True
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16"))

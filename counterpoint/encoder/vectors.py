@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,11 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
 from counterpoint.config.encoder import EncoderConfig
+from counterpoint.devices import resolve_device
 from counterpoint.encoder.backbone import TextTower
 from counterpoint.encoder.loading import load_backbone, weights_hash
 from counterpoint.encoder.tokens import tokenise
+from counterpoint.precision import in_bfloat16
 from counterpoint.progress import track
 
 logger = logging.getLogger(__name__)
@@ -28,30 +31,31 @@ class TextEncoder:
 
     Args:
         config: The encoder.
-        device: Where it computes.
         loaded: Tower and tokenizer, if they are there already; else ``load_backbone``.
 
     Attributes:
-        module: (input_ids, attention_mask) -> (B, D); what export writes as ``item_encoder``.
+        module: (input_ids, attention_mask) -> (B, D) on the CPU; what export writes as
+            ``item_encoder``.
         tokenizer: The tokenizer of the backbone.
         dim: D.
         weights_sha256: Identifies the weights in the cache and in model.json.
+        precision: Of the products.
     """
 
     def __init__(
         self,
         config: EncoderConfig,
         *,
-        device: str = "cpu",
         loaded: tuple[TextTower, PreTrainedTokenizerBase] | None = None,
     ) -> None:
         self.config = config
         self.cache = Path(config.cache)
-        self.device = device
         self.module, self.tokenizer = loaded or load_backbone(config)
-        self.module.to(device)
         self.weights_sha256 = weights_hash(self.module)
         self.dim = self.module.dim
+        self._device = resolve_device(config.device)
+        half = in_bfloat16(config.precision, self._device)
+        self.precision: Literal["float32", "bfloat16"] = "bfloat16" if half else "float32"
 
     def encode(
         self, texts: Sequence[str], *, keep: bool = True, cached: bool = True
@@ -92,18 +96,20 @@ class TextEncoder:
         everything = np.arange(len(texts), dtype=np.int64)
         chunks = table.chunks(everything, config.batch_size * config.max_tokens)
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
-        device = torch.device(self.device)
-        fast = config.precision == "bfloat16"
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
+        device, half = self._device, self.precision == "bfloat16"
+        self.module.to(device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
             for rows in track(chunks, "Encode item texts"):
                 ids, mask = (part.to(device) for part in table.batch(rows))
                 out[rows] = self.module(ids, mask).float().cpu().numpy()
+        # Training, explanation and export take it from there.
+        self.module.to("cpu")
         return out
 
     @property
     def _path(self) -> Path:
         config = self.config
-        read = f"{config.max_tokens}-{self.module.pooling}-{config.prompt}-{config.precision}"
+        read = f"{config.max_tokens}-{self.module.pooling}-{config.prompt}-{self.precision}"
         key = f"{self.weights_sha256[:16]}-{_digest(read)[:8]}"
         return self.cache / "vectors" / f"{key}.safetensors"
 

@@ -65,12 +65,15 @@ class TritonPythonModel:
         except Exception as error:  # Each caller gets an answer; the log says where it was.
             return self._failures(error, len(requests))
         responses = []
-        for answer in answers:
+        for request, answer in zip(requests, answers, strict=True):
             if isinstance(answer, self._invalid):
                 refusal = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
                 responses.append(pb_utils.InferenceResponse(error=refusal))
             else:
-                tensors = [pb_utils.Tensor(name, value) for name, value in answer.items()]
+                # Handing a tensor over costs more than computing it; Triton names all of them
+                # where the caller names none.
+                wanted = set(request.requested_output_names())
+                tensors = [pb_utils.Tensor(n, v) for n, v in answer.items() if n in wanted]
                 responses.append(pb_utils.InferenceResponse(tensors))
         return responses
 

@@ -80,7 +80,7 @@ def test_bad_input_names_the_field(
     assert client.recommend(user="anna").items
 
 
-def infer(server: TritonServer, **tensors: tuple[Any, str]) -> Any:
+def infer(server: TritonServer, outputs: tuple[str, ...] = (), **tensors: tuple[Any, str]) -> Any:
     """What a person with plain tritonclient writes."""
     inputs = []
     for name, (array, dtype) in tensors.items():
@@ -88,7 +88,8 @@ def infer(server: TritonServer, **tensors: tuple[Any, str]) -> Any:
         inputs[-1].set_data_from_numpy(array)
     plain = grpc.InferenceServerClient(server.url)
     try:
-        return plain.infer("recommend", inputs, client_timeout=30)
+        wanted = [grpc.InferRequestedOutput(name) for name in outputs] or None
+        return plain.infer("recommend", inputs, outputs=wanted, client_timeout=30)
     finally:
         plain.close()
 
@@ -98,6 +99,17 @@ def test_plain_tritonclient_may_leave_inputs_out(server: TritonServer) -> None:
     answer = infer(server, history=(history, "BYTES"))
     assert answer.as_numpy("item_id").shape == (1, 10)
     assert answer.as_numpy("reason").shape == (1, 10, 3)
+
+
+def test_only_what_is_wanted_is_sent(server: TritonServer) -> None:
+    whole = infer(server, user_id=(np.array([["anna"]], dtype=object), "BYTES"))
+    part = infer(
+        server, outputs=("score", "item_id"), user_id=(np.array([["anna"]], dtype=object), "BYTES")
+    )
+    assert {tensor.name for tensor in part.get_response().outputs} == {"item_id", "score"}
+    for name in ("item_id", "score"):
+        np.testing.assert_array_equal(part.as_numpy(name), whole.as_numpy(name))
+    assert len(whole.get_response().outputs) == 12
 
 
 @pytest.mark.parametrize(

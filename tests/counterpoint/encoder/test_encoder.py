@@ -36,6 +36,7 @@ def weights(tmp_path_factory) -> Path:
 
 
 def encoder(weights: Path, cache: Path, **options: int) -> TextEncoder:
+    options = {"precision": "float32"} | options
     return TextEncoder(EncoderConfig(model=str(weights), cache=str(cache), **options))
 
 

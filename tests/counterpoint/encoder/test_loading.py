@@ -19,6 +19,7 @@ TEXTS = ["space war", "a farm story of the cow and the field", "love", "crime ci
 
 
 def config(folder: Path, **changes) -> EncoderConfig:
+    changes = {"precision": "float32"} | changes
     return EncoderConfig(model=str(folder), cache=str(folder / "cache"), **changes)
 
 
@@ -170,6 +171,27 @@ def test_bfloat16_vectors_are_near_and_cached_apart(tmp_path: Path) -> None:
     assert fast.dtype == np.float32
     assert 0 < np.abs(exact - fast).max() < 0.03
     np.testing.assert_array_equal(TextEncoder(config(folder)).encode(TEXTS), exact)
+
+
+@pytest.mark.parametrize(("able", "taken"), [(True, "bfloat16"), (False, "float32")])
+def test_the_precision_is_what_the_processor_does_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, able: bool, taken: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": able})
+    folder = tiny.save(tmp_path)
+    chosen = TextEncoder(config(folder, precision="auto", device="cpu"))
+    assert chosen.precision == taken
+    named = TextEncoder(config(folder, precision=taken, device="cpu"))
+    # Asked for by name, the same vectors are found in the cache.
+    vectors = chosen.encode(TEXTS)
+    monkeypatch.setattr(type(named.module), "forward", None)
+    np.testing.assert_array_equal(named.encode(TEXTS), vectors)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="There is a GPU.")
+def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"device is 'cuda'.*no CUDA GPU.*auto"):
+        TextEncoder(config(tiny.save(tmp_path), device="cuda"))
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
