@@ -56,8 +56,9 @@ def measure(
         splits: Draws of the withheld items.
 
     Returns:
-        JSON-ready: ``splits`` (NDCG@10 of each arm and split), ``means``, ``difference`` (paired
-        over the users, all splits pooled), ``cpu_seconds``, ``why`` (the second was used or not).
+        JSON-ready: ``arms`` (both names), ``splits`` (NDCG@10 of each arm and split), ``means``,
+        ``difference`` (second minus first, paired over the users, all splits pooled),
+        ``cpu_seconds``, ``why`` (the second was used or not).
     """
     first, second = arms
     trials: dict[str, list[list[Trial]]] = {name: [] for name in arms}
@@ -81,6 +82,7 @@ def measure(
         for name, parts in trials.items()
     }
     return {
+        "arms": [first, second],
         "splits": by_split,
         "means": {name: _mean(values) for name, values in by_split.items()},
         "difference": difference,

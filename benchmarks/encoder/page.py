@@ -39,24 +39,29 @@ def _cold(title: str, found: Found) -> Iterator[str]:
     yield ""
     yield (
         f"NDCG@10 of the whole recommender among the 10% of items withheld from the fit, training "
-        f"seeds {_list(found['seeds'])}. The encoder sees the train fold only and is used where it "
-        "ranks items that it did not learn from clearly better than before (two standard errors)."
+        f"seeds {_list(found['seeds'])}."
     )
+    if any(found["why"]):
+        yield (
+            "The encoder sees the train fold only and is used where it ranks items that it did not "
+            "learn from clearly better than before (two standard errors)."
+        )
     yield ""
     yield f"| encoder | {' | '.join(f'split {n}' for n in splits)} | mean | CPU s | peak MB |"
     yield f"| --- | {' | '.join('---:' for _ in splits)} | ---: | ---: | ---: |"
-    for name, values in found["splits"].items():
-        shown = " | ".join(f"{value:.4f}" for value in values)
+    for name in found["arms"]:
+        shown = " | ".join(f"{value:.4f}" for value in found["splits"][name])
         yield (
             f"| {name} | {shown} | {found['means'][name]:.4f} | {found['cpu_seconds'][name]:.0f} | "
             f"{found['peak_mb'][name]:.0f} |"
         )
     yield ""
     gain = _gain(found["difference"])
-    first, second = found["splits"]
+    first, second = found["arms"]
     yield f"{second.capitalize()} minus {first}, paired over the users of all splits: {gain}."
-    yield ""
-    yield from (f"- {why}" for why in found["why"] if why)
+    if any(found["why"]):
+        yield ""
+        yield from (f"- {why}" for why in found["why"] if why)
 
 
 def _sparse(found: Found) -> Iterator[str]:
