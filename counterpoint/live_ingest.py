@@ -9,6 +9,7 @@ import polars as pl
 from counterpoint import columns, tables
 from counterpoint.attributes import Spec, normalise
 from counterpoint.errors import DataError
+from counterpoint.live_exchange import PREFIX, LiveItemsServer
 from counterpoint.live_items import StoredItem
 from counterpoint.live_store import LiveStore, UnusableStore
 from counterpoint.live_vectors import numbers
@@ -19,23 +20,44 @@ _REMOVED = "_removed"
 _LIVE = "_live_"
 
 
-def read(path: Path) -> list[StoredItem]:
-    """Return all rows of a store, tombstones included; none if the file does not exist yet.
+def read(origin: str) -> list[StoredItem]:
+    """Return all rows of a store, tombstones included; none if its file does not exist yet.
+
+    Args:
+        origin: The file, or ``http://host:port`` of the server that keeps it.
 
     Raises:
-        DataError: The file is no usable store.
+        DataError: The file is no usable store, or the server does not answer.
     """
+    try:
+        return _fetched(origin) if origin.startswith(PREFIX) else _stored(Path(origin))
+    except UnusableStore as error:
+        raise DataError(f"{error} Or set ingest.live_items to null.") from error
+
+
+def _stored(path: Path) -> list[StoredItem]:
     if not path.is_file():
         logger.info("No live items: %s does not exist", path)
         return []
+    store = LiveStore(path)
     try:
-        store = LiveStore(path)
-        try:
-            return store.since()
-        finally:
-            store.close()
-    except UnusableStore as error:
-        raise DataError(f"{error} Or set ingest.live_items to null.") from error
+        return store.since()
+    finally:
+        store.close()
+
+
+def _fetched(address: str) -> list[StoredItem]:
+    """Return the rows as a store gives them: the latest of each item, oldest addition first."""
+    server = LiveItemsServer(address)
+    rows: dict[str, StoredItem] = {}
+    seen, name, more = 0, "", True
+    while more:
+        changes = server.changes(seen, store=name)
+        if changes.anew:
+            rows.clear()
+        rows |= {row.item.item_id: row for row in changes.rows}
+        seen, name, more = changes.revision, changes.store, changes.more
+    return sorted(rows.values(), key=lambda row: (row.added_at, row.item.item_id))
 
 
 def merged(

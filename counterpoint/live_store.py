@@ -116,12 +116,12 @@ class LiveStore:
         rows = self._connection.execute(
             "SELECT * FROM items WHERE revision > ? ORDER BY added_at, item_id", (revision,)
         )
-        return _stored(rows)
+        return rows_of(rows)
 
     def get(self, item_id: str) -> StoredItem | None:
         """Return one row, tombstones included."""
         rows = self._connection.execute("SELECT * FROM items WHERE item_id = ?", (item_id,))
-        return next(iter(_stored(rows)), None)
+        return next(iter(rows_of(rows)), None)
 
     def vectors(self, encoder_sha256: str, item_ids: Sequence[str]) -> dict[tuple[str, str], bytes]:
         """Return (item id, text hash) -> vector of the items under an encoder."""
@@ -205,9 +205,12 @@ class LiveStore:
     def _write(self, item: LiveItem, before: StoredItem | None) -> None:
         # A changed item keeps its place among the others; a restored one is new again.
         stays = before is not None and before.removed_at is None
+        self._put_row(item, added_at=before.added_at if before is not None and stays else _now())
+
+    def _put_row(self, item: LiveItem, *, added_at: int, removed_at: int | None = None) -> None:
         self._connection.execute("DELETE FROM vectors WHERE item_id = ?", (item.item_id,))
         self._connection.execute(
-            f"INSERT OR REPLACE INTO items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
+            f"INSERT OR REPLACE INTO items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 item.item_id,
                 item.title,
@@ -215,7 +218,8 @@ class LiveStore:
                 json.dumps(item.attributes, ensure_ascii=False),
                 item.available_from,
                 item.available_until,
-                before.added_at if before is not None and stays else _now(),
+                added_at,
+                removed_at,
                 self._next_revision(),
                 live_vectors.to_text(item.vectors),
             ),
@@ -275,7 +279,8 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _stored(found: sqlite3.Cursor) -> list[StoredItem]:
+def rows_of(found: sqlite3.Cursor) -> list[StoredItem]:
+    """Return the rows of a query for all columns of ``items``."""
     names = [column[0] for column in found.description]
     stored = []
     for row in found:

@@ -73,30 +73,34 @@ class OnlineReader:
         self._provider = store._get_provider()
         self._async = bool(self._provider.async_supported.online.read)
 
-    async def read(self, user_ids: Sequence[str]) -> list[Row]:
+    async def read(self, user_ids: Sequence[str], names: Sequence[str] = ()) -> list[Row]:
         """Return a row for each user.
 
         A local store is read at once (it takes microseconds); a remote one is awaited.
+
+        Args:
+            user_ids: Who is wanted.
+            names: Features that are wanted, in the order of a row; none: all, as in ``names``.
         """
         keys = [user_key(user) for user in user_ids]
         parts = []
         for one in self._reads:
             # Redis appends to the list of features that it is given.
-            asked = (self._config, one.view, keys, [*one.features])
+            features = [name for name in one.features if not names or name in names]
+            asked = (self._config, one.view, keys, features or [*one.features])
             if self._async:
                 parts.append(await self._provider.online_read_async(*asked))
             else:
                 parts.append(self._provider.online_read(*asked))
-        return [self._row([part[place][1] for part in parts]) for place in range(len(keys))]
+        places = {name: n for n, read in enumerate(self._reads) for name in read.features}
+        wanted = [(places[name], name) for name in names or self.names]
+        return [_row([part[key][1] for part in parts], wanted) for key in range(len(keys))]
 
-    def _row(self, found: Sequence[dict[str, Value] | None]) -> Row:
-        if not any(found):
-            return None
-        return [
-            _native(values.get(name)) if values else None
-            for read, values in zip(self._reads, found, strict=True)
-            for name in read.features
-        ]
+
+def _row(found: Sequence[dict[str, Value] | None], wanted: Sequence[tuple[int, str]]) -> Row:
+    if not any(found):
+        return None
+    return [_native((found[place] or {}).get(name)) for place, name in wanted]
 
 
 def _native(value: Value | None) -> Any:

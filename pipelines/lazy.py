@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "monitor": "monitor",
     "serve": "serve",
     "feature-server": "feature_server",
+    "live-items-server": "live_items_server",
     "recommend": "recommend",
     "similar": "similar",
     "add-item": "live_items",

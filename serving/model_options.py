@@ -26,6 +26,7 @@ def options(config: DeployConfig, version: str) -> dict[str, str]:
         "feature_service": config.feature_service,
         "feature_timeout": str(config.feature_timeout),
         "live_items": _absolute(config.live_items),
+        "live_items_server": config.live_items_server or "",
         **operations(config),
     }
 

@@ -52,8 +52,9 @@ class IngestConfig(Section):
     """Folder of downloaded assets."""
 
     live_items: str | None = None
-    """File of live items that are merged into the items (``deploy.live_items``, which a pipeline
-    takes where this is not given); one that does not exist yet holds none."""
+    """Live items that are merged into the items: a file, of which one that does not exist yet holds
+    none, or ``http://host:port`` of their server. A pipeline takes ``deploy.live_items``, or
+    ``deploy.live_items_server``, where this is not given."""
 
     @field_validator("modalities")
     @classmethod

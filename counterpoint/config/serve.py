@@ -100,6 +100,10 @@ class DeployConfig(Section):
     """File of the items that were added, changed or removed since the training; made on demand on a
     local disk. None: the served catalogue never changes."""
 
+    live_items_server: str | None = None
+    """host:port of the server that keeps the live items of several machines (``counterpoint
+    live-items-server``); ``live_items`` is then this machine's copy."""
+
     tls: TlsConfig | None = None
     """TLS on gRPC; HTTP, which Triton cannot encrypt, then answers health checks only."""
 

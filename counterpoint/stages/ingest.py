@@ -80,7 +80,7 @@ def run(config: IngestConfig, *, dataset: Path) -> IngestResult:
             for name, given in config.modalities.items()
         }
         if config.live_items:
-            source, vectors = _with_live(source, vectors, Path(config.live_items))
+            source, vectors = _with_live(source, vectors, config.live_items)
         outputs = {name: getattr(source, table) for table, (name, _) in tables.FILES.items()}
         rejected = [source.rejected, *(part.rejected for part in vectors.values())]
         outputs[artifacts.REJECTED] = pl.concat(rejected)
@@ -106,12 +106,12 @@ def _cut(source: Source, until: datetime) -> Source:
 
 
 def _with_live(
-    source: Source, vectors: dict[str, Vectors], store: Path
+    source: Source, vectors: dict[str, Vectors], store: str
 ) -> tuple[Source, dict[str, Vectors]]:
     """Add what was added, changed or removed while a model served."""
     stored = live_ingest.read(store)
     items, notes = live_ingest.merged(
-        source.items, stored, source.attributes.get("item", {}), origin=str(store)
+        source.items, stored, source.attributes.get("item", {}), origin=store
     )
     merged = {
         name: replace(part, rows=live_ingest.with_vectors(part.rows, stored, name))

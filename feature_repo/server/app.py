@@ -85,10 +85,7 @@ class App:
             unknown = [name for name in names if name not in reader.names]
             if unknown:
                 raise _bad("features", f"{unknown[0]!r} is not one of {', '.join(reader.names)}")
-            rows = await reader.read(users)
-        if wanted is not None:
-            places = [reader.names.index(name) for name in wanted]
-            rows = [row and [row[place] for place in places] for row in rows]
+            rows = await reader.read(users, names)
         return 200, {"features": names, "users": rows}
 
     async def _events(self, receive: Receive) -> Answer:

@@ -4,9 +4,9 @@ Runs inside Triton: standard library and numpy.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from counterpoint.attributes import Spec
 from counterpoint.item_text import item_text
@@ -19,8 +19,34 @@ from counterpoint.live_items import (
     item_id,
     parse,
 )
-from counterpoint.live_store import LiveStore
 from serving.engine.text_encoder import TextEncoder
+
+
+class Store(Protocol):
+    """What items are written to: counterpoint/live_store.py, or engine/mirror.py."""
+
+    def get(self, item_id: str) -> StoredItem | None:
+        """Return one row, tombstones included."""
+        ...
+
+    def since(self, revision: int = 0) -> list[StoredItem]:
+        """Return the rows written after a revision, oldest addition first."""
+        ...
+
+    def put(
+        self,
+        items: Iterable[LiveItem],
+        vectors: Sequence[Vector] = (),
+        *,
+        replace: bool = False,
+        known: Callable[[str], bool] = ...,
+    ) -> list[tuple[str, StoredItem]]:
+        """Add items in one step: all or none."""
+        ...
+
+    def remove(self, item_ids: Iterable[str]) -> list[StoredItem]:
+        """Leave a tombstone for each item."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +93,7 @@ class ItemModel:
 
 
 def put(
-    store: LiveStore,
+    store: Store,
     model: ItemModel,
     given: Sequence[Mapping[str, Any]],
     *,
@@ -105,7 +131,7 @@ def put(
 
 
 def remove(
-    store: LiveStore, model: ItemModel, given: Sequence[Mapping[str, Any]]
+    store: Store, model: ItemModel, given: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Hide items at once.
 
@@ -132,7 +158,7 @@ def remove(
     return [{"action": "removed", **shown(row)} for row in store.remove(ids)]
 
 
-def get(store: LiveStore, model: ItemModel, given: Mapping[str, Any]) -> dict[str, Any]:
+def get(store: Store, model: ItemModel, given: Mapping[str, Any]) -> dict[str, Any]:
     """Tell what is known of an item: its row of the store if any, and whether the graph has it.
 
     Raises:

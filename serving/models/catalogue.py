@@ -9,7 +9,8 @@ from typing import Any
 from counterpoint.live_items import FaultyItem
 from counterpoint.live_store import LiveStore, UnusableStore
 from serving.engine import item_table, item_writer, text_encoder
-from serving.engine.item_writer import ItemModel
+from serving.engine.item_writer import ItemModel, Store
+from serving.engine.mirror import MirroredStore
 from serving.fields import MAX_REQUEST_BYTES, check_size, pad, text_rows
 from serving.spec import BYTES, Arrays, Call, InvalidInput, ModelSpec, Tensor
 
@@ -31,7 +32,10 @@ SPEC = ModelSpec(
 
 
 class Runtime:
-    """Writes the store that ``options["live_items"]`` names."""
+    """Writes the store that ``options["live_items"]`` names.
+
+    With ``options["live_items_server"]`` it is a copy of what that server keeps.
+    """
 
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
         contract = json.loads((folder / "contract.json").read_text("utf-8"))
@@ -40,7 +44,8 @@ class Runtime:
         self._model = ItemModel.of(options["version"], contract, frozenset(ids), encoder)
         self._max_bytes = int(options.get("max_request_bytes", MAX_REQUEST_BYTES))
         self._path = options.get("live_items", "")
-        self._store = LiveStore(Path(self._path)) if self._path else None
+        self._server = options.get("live_items_server", "")
+        self._store = self._open() if self._path else None
 
     def execute(self, requests: Sequence[Arrays]) -> Sequence[Arrays | InvalidInput]:
         """Answer each request; its rows are done together or not at all."""
@@ -80,13 +85,17 @@ class Runtime:
         spent = round((time.perf_counter() - started) * 1e3, 3)
         return [{**answer, "milliseconds": spent} for answer in done]
 
-    def _opened(self) -> LiveStore:
+    def _open(self) -> Store:
+        path = Path(self._path)
+        return MirroredStore(path, self._server) if self._server else LiveStore(path)
+
+    def _opened(self) -> Store:
         if self._store is None:
             raise InvalidInput("action: this server keeps no live items; set deploy.live_items.")
-        if self._store.changed()[1]:
+        if isinstance(self._store, LiveStore) and self._store.changed()[1]:
             # Removed under our feet: what is written must not go into a file nobody finds.
             self._store.close()
-            self._store = LiveStore(Path(self._path))
+            self._store = self._open()
         return self._store
 
 
@@ -101,7 +110,7 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON value")
 
 
-def _list(store: LiveStore, given: Any) -> dict[str, Any]:
+def _list(store: Store, given: Any) -> dict[str, Any]:
     """A page of the store by id: ``after`` an id, at most ``limit``; ``removed`` ones on demand."""
     if not isinstance(given, Mapping) or not set(given) <= {"after", "limit", "removed"}:
         raise InvalidInput("item: to list, send an object with after, limit and removed, or {}.")

@@ -41,7 +41,11 @@ def test_check(rendered, overlay, check):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_flows(rendered, overlay):
     found = {pod.owner.partition("/")[2]: pod for pod in pods(rendered[overlay])}
-    wanted = {("triton", "feature-server", 6566), ("feature-server", "redis", 6379)}
+    wanted = {
+        ("triton", "feature-server", 6566),
+        ("feature-server", "redis", 6379),
+        ("triton", "live-items", 6567),
+    }
     allowed = {
         (source, target, port)
         for source in found
@@ -63,9 +67,10 @@ def test_configuration(rendered, overlay, tmp_path):
     accounts = {item["metadata"]["name"] for item in of_kind(objects, "ServiceAccount")}
     assert config.cluster.service_account in accounts
     assert config.deploy.target == "cluster"
-    host, _, port = config.deploy.feature_server.partition(":")
-    service = named(objects, "Service", host)
-    assert int(port) in [entry["port"] for entry in service["spec"]["ports"]]
+    for address in (config.deploy.feature_server, config.deploy.live_items_server):
+        host, _, port = address.partition(":")
+        service = named(objects, "Service", host)
+        assert int(port) in [entry["port"] for entry in service["spec"]["ports"]]
     prefix = f"{config.cluster.registry}/" if config.cluster.registry else ""
     images = [c["image"] for pod in pods(objects) for c in pod.containers]
     own = [image for image in images if "counterpoint" in image]
@@ -128,7 +133,7 @@ def test_commands(rendered, overlay):
             cli = typer.main.get_command(app)
             step = cli.commands[command[1]]
             context = step.make_context(command[1], list(command[2:]))
-            assert context.params["pipeline"] == "monitoring"
+            assert context.params.get("pipeline", "monitoring") == "monitoring"
         elif command[0] == "python":
             module = importlib.import_module(command[2])
             given = {argument.partition("=")[0] for argument in command[3:]}

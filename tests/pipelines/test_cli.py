@@ -26,7 +26,7 @@ COMMANDS = [
     *("demo", "run", "fit", "batch", "evaluate", "monitor", "serve", "recommend", "explain"),
     *("compile", "submit", "stage", "runs", "models", "config", "ablate", "cross-validate"),
     *("add-item", "remove-item", "live-items", "feature-server", "push-event", "similar"),
-    *("certificates", "compress"),
+    *("certificates", "compress", "live-items-server"),
 ]
 
 

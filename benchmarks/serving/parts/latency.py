@@ -9,10 +9,19 @@ import numpy as np
 import tritonclient.grpc as grpc
 
 from benchmarks.serving import questions, stage_times
-from benchmarks.serving.open_loop import Outcome, Spacing, arrivals, open_loop, percentiles
+from benchmarks.serving.open_loop import (
+    Done,
+    Outcome,
+    Spacing,
+    arrivals,
+    open_loop,
+    percentiles,
+)
 from benchmarks.serving.part import Demand, Result, Setting, Table
 from benchmarks.serving.served import Served, cpu_seconds, serving
+from counterpoint import artifacts
 from serving.models import recommend
+from serving.onnx_session import OnnxSession
 from serving.server import HOST
 
 TITLE = "Latency at 100 requests/s"
@@ -51,6 +60,7 @@ class Measured:
 
 def run(setting: Setting) -> Result:
     """Measure with one and with two front processes, one after the other."""
+    alone = limit(setting)
     found = {instances: measure(setting, instances) for instances in INSTANCES}
     first = next(iter(found.values()))
     names = [name for name, _ in first.stages]
@@ -64,17 +74,36 @@ def run(setting: Setting) -> Result:
         f"tritonserver and this client on the same {os.cpu_count()} CPUs. Known users of "
         f"{setting.name}, k = {questions.K}, {setting.count(int(RATE * SECONDS))} requests a "
         f"round. Latencies count from when a request was due, so waiting counts. `late` is the "
-        f"p99 of how late requests left this process, which is part of their latency. Degraded "
+        f"p99 of how late requests left this process, which is part of their latency. The first "
+        f"row is what the machine allows: the same questions, encoded before, to bare onnxruntime "
+        f"in this process, evenly spaced, while nothing else runs. Degraded "
         f"answers in a sample: {sum(each.degraded for each in found.values())}.",
         [
             Table(
                 ("fronts, arrivals", "p50", "p90", "p99", "max ms", "late", "failed", "load"),
-                [row for each in found.values() for row in each.rounds],
+                [alone, *(row for each in found.values() for row in each.rounds)],
             ),
             Table(("mean ms of a request", *heads), stages),
             Table(("CPU ms of a request", *heads), [row for row in used if row[1] > USED_MS]),
         ],
     )
+
+
+def limit(setting: Setting) -> tuple[object, ...]:
+    """Return the row of bare onnxruntime, asked as evenly and as often as `recommend`."""
+    asked = questions.asking(questions.users(setting.folder))
+    encoded = questions.encode(setting.folder, setting.scratch / "limit", asked)
+    graph = OnnxSession(setting.folder / "onnx" / artifacts.RECOMMENDER_ONNX)
+
+    def send(number: int, done: Done) -> None:
+        graph.run(encoded[number % len(encoded)])
+        done(None)
+
+    open_loop(send, arrivals(RATE, setting.count(int(RATE * WARM_UP_SECONDS)), spacing="even"))
+    outcome = open_loop(send, arrivals(RATE, setting.count(int(RATE * SECONDS)), spacing="even"))
+    late = float(np.percentile(outcome.late_ms, 99))
+    shown = percentiles(outcome.milliseconds).values()
+    return ("bare onnxruntime alone, even", *shown, late, len(outcome.failures), os.getloadavg()[0])
 
 
 def measure(setting: Setting, instances: int) -> Measured:
