@@ -27,6 +27,15 @@ def test_it_reads_what_feast_reads(repository: FeatureRepository) -> None:
     assert asyncio.run(reader.read(["nobody"])) == [None]
 
 
+def test_a_part_is_what_the_whole_has_of_it(repository: FeatureRepository) -> None:
+    reader = OnlineReader(repository.store, services.RECOMMENDER)
+    whole = asyncio.run(reader.read(USERS))
+    for names in (reader.names[::-1], reader.names[1:2], [reader.names[-1], reader.names[0]]):
+        places = [reader.names.index(name) for name in names]
+        wanted = [row and [row[place] for place in places] for row in whole]
+        assert asyncio.run(reader.read(USERS, names)) == wanted
+
+
 @pytest.mark.parametrize(
     ("service", "said"),
     [
