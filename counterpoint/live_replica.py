@@ -127,5 +127,7 @@ class Replica(_Noted):
     def forget(self) -> None:
         """Remove the file; those who read it notice, and the next ``Replica`` begins anew."""
         self.close()
-        for ending in ("", "-wal", "-shm"):
+        # The file last: SQLite drops a log that stands beside an empty file, not one that is beside
+        # another file than its own.
+        for ending in ("-wal", "-shm", ""):
             Path(f"{self.path}{ending}").unlink(missing_ok=True)

@@ -7,9 +7,11 @@ The models read the copy as they read a store of their own, also while the serve
 inside Triton: standard library only.
 """
 
+import contextlib
+import fcntl
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -99,21 +101,32 @@ def pull(path: Path, server: LiveItemsServer, *, wait: float = 0.0) -> None:
     """
     more = True
     while more:
-        replica = Replica(path)
-        try:
+        with _opened(path) as replica:
             name, seen = replica.known()
-        finally:
-            replica.close()
         changes = server.changes(seen, store=name, wait=wait)
-        replica = Replica(path)
-        try:
-            if not replica.apply(changes):
+        with _opened(path) as replica:
+            if replica.apply(changes):
+                more, wait = changes.more, 0.0
+            else:
                 logger.warning("The server of live items keeps another store now: copied anew")
                 replica.forget()
-                continue
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Replica]:
+    """Open a copy that no other process or thread begins anew meanwhile."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(f"{path}.lock", "ab")
+    except OSError as error:
+        raise UnusableStore(f"The copy of live items {path} cannot be used: {error}.") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        replica = Replica(path)
+        try:
+            yield replica
         finally:
             replica.close()
-        more, wait = changes.more, 0.0
 
 
 class MirroredStore:
@@ -162,11 +175,8 @@ class MirroredStore:
 
     def _read(self, read: Callable[[Replica], Found]) -> Found:
         pull(self.path, self._server)
-        replica = Replica(self.path)
-        try:
+        with _opened(self.path) as replica:
             return read(replica)
-        finally:
-            replica.close()
 
     def _pulled(self) -> None:
         """Let this machine's next answer count what was written."""
