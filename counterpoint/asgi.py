@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import gc
+import json
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from counterpoint.errors import SetupError
@@ -19,6 +20,12 @@ KEEP_ALIVE_SECONDS: Final = 600
 
 _SWITCH_SECONDS: Final = 0.0005
 """How long a thread may hold up answers; Python's default is ten times that."""
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Answer = tuple[int, Any]
+"""HTTP status, and the body as JSON values."""
 
 Opened = tuple[Any, contextlib.AbstractAsyncContextManager[object]]
 """An ASGI application, and what must be entered while it answers."""
@@ -89,6 +96,14 @@ def serve(
     finally:
         listener.close()
     announce(f"{title} stopped.")
+
+
+async def answer(send: Send, status: int, content: Any) -> None:
+    """Send a JSON answer."""
+    body = json.dumps(content, separators=(",", ":")).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _listen(name: str, host: str, port: int) -> socket.socket:

@@ -31,12 +31,16 @@ class Controller:
     Args:
         registry: The registry.
         live: The live folder.
+        models: Model repository of the server: the models that follow the live folder.
         announce: Shown a sentence when what is served changes.
     """
 
-    def __init__(self, registry: Registry, live: Path, *, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, registry: Registry, live: Path, *, models: Path, announce: Callable[[str], None]
+    ) -> None:
         self._registry = registry
         self._live = live
+        self._models = models
         self._announce = announce
         self._payloads = Payloads(registry, live, form="local")
         self._status: dict[str, Any] = {}
@@ -107,10 +111,13 @@ class Controller:
     def _fallback(self, champion: str) -> str | None:
         """Return the version to serve if the champion cannot be loaded.
 
-        None as soon as every process has loaded the champion.
+        None as soon as every model has loaded the champion: while a server starts, some models
+        report before others have read the files that they need.
         """
-        serving = [status["champion"] for status in live_folder.statuses(self._live)]
-        if serving and all(version == champion for version in serving):
+        statuses = live_folder.statuses(self._live)
+        serving = [status["champion"] for status in statuses]
+        waiting = self._names() - {status["model"] for status in statuses}
+        if serving and not waiting and all(version == champion for version in serving):
             return None
         candidates = [version for version in serving if version != champion]
         try:
@@ -120,6 +127,13 @@ class Controller:
             pass
         usable = (v for v in candidates if v != champion and self._payloads.has(v))
         return next(usable, None)
+
+    def _names(self) -> set[str]:
+        """Return the names of the models; none before they are written."""
+        try:
+            return {entry.name for entry in self._models.iterdir() if entry.is_dir()}
+        except FileNotFoundError:
+            return set()
 
     def _warn(self, faults: Mapping[str, str]) -> None:
         """Tell the faults (by their identity) that were not there at the last look."""

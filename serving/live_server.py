@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from counterpoint import asgi
+from counterpoint.asgi import Answer, Message, Receive, Send
 from counterpoint.errors import DataError
 from counterpoint.live_exchange import (
     CHANGES,
@@ -40,11 +41,6 @@ PORT: Final = 6567
 MOST_BYTES: Final = 64_000_000
 LOOK_SECONDS: Final = 0.01
 """How often those who wait look for a change, at a few microseconds each."""
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Answer = tuple[int, dict[str, Any]]
 
 
 class App:
@@ -84,10 +80,7 @@ class App:
         except Exception as error:  # One request must not end the server.
             logger.exception("%s failed", scope["path"])
             status, content = 500, {"error": type(error).__name__}
-        body = json.dumps(content, separators=(",", ":")).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await asgi.answer(send, status, content)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

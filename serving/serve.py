@@ -163,7 +163,8 @@ def _serve(
     announce: Callable[[str], None],
 ) -> None:
     registry = Registry(config.registry)
-    controller = Controller(registry, live, announce=announce)
+    models = Path(config.triton).absolute() / "models"
+    controller = Controller(registry, live, models=models, announce=announce)
     stop = threading.Event()
     follower = threading.Thread(
         target=controller.run, args=(stop,), kwargs={"seconds": config.poll_seconds}, daemon=True

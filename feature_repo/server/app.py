@@ -13,8 +13,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
+from counterpoint import asgi
+from counterpoint.asgi import Answer, Message, Receive, Send
 from counterpoint.errors import CounterpointError, SetupError
 from feature_repo import services
 from feature_repo.server import events as event_body
@@ -26,11 +28,6 @@ logger = logging.getLogger(__name__)
 MOST_USERS: Final = 1_000
 MOST_BYTES: Final = 8_000_000
 HEALTH_SECONDS: Final = 2.0
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Answer = tuple[int, Any]
 
 
 class App:
@@ -65,10 +62,7 @@ class App:
         except Exception as error:  # One request must not end the server.
             logger.exception("%s failed", scope["path"])
             status, content = 500, {"error": f"{type(error).__name__}: {error}"}
-        body = json.dumps(content, separators=(",", ":")).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await asgi.answer(send, status, content)
 
     async def _users(self, receive: Receive) -> Answer:
         """Answer ``{"service", "users", "features"?}`` with ``{"features", "users"}``.

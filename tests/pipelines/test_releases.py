@@ -142,12 +142,40 @@ class Engine:
             raise ValueError("no graph")
 
 
+def controlling(config, live: Path, said: list[str]) -> Controller:
+    """The controller of a server with two models."""
+    models = live.parent / "models"
+    for name in ("recommend", "b"):
+        (models / name).mkdir(parents=True, exist_ok=True)
+    return Controller(Registry(config.registry), live, models=models, announce=said.append)
+
+
+def test_the_fallback_stays_until_every_model_has_loaded_the_champion(config, names) -> None:
+    """A model without the broken file is ready before the others have tried."""
+    one, two, _ = names
+    live = serve.live_path(config)
+    Registry(config.registry).promote(one, why="test")
+    following = controlling(config, live, [])
+    following.begin()
+    Registry(config.registry).promote(two, why="test")
+    following.step()
+    fronts = [Versions(live, lambda f, e: 0, model="b")]
+    following.step()
+    fallback = Desired.read(live).fallback
+    assert fallback is not None and fallback.version == one
+    fronts.append(Versions(live, lambda f, e: 0, model="recommend"))
+    following.step()
+    assert Desired.read(live).fallback is None
+    for front in fronts:
+        front.close()
+
+
 @pytest.fixture
 def followed(config, names):
     """A controller and the versions of two models, as in a running server but in this process."""
     live = serve.live_path(config)
     said: list[str] = []
-    following = Controller(Registry(config.registry), live, announce=said.append)
+    following = controlling(config, live, said)
     following.begin()
     fronts = [Versions(live, Engine, model="recommend"), Versions(live, lambda f, e: 0, model="b")]
     stop = threading.Event()
