@@ -130,7 +130,9 @@ def _opened(path: Path) -> Iterator[Replica]:
 
 
 class MirroredStore:
-    """A ``LiveStore`` whose changes are made on a server; what it reads is up to date.
+    """A ``LiveStore`` whose changes are made on a server.
+
+    What it reads is up to date; while the server is away it is what was copied last.
 
     Args:
         path: File of the copy.
@@ -164,24 +166,24 @@ class MirroredStore:
         items = list(items)
         names = [item.item_id for item in items if known(item.item_id)]
         done = self._server.put(items, vectors, replace=replace, known=names)
-        self._pulled()
+        # This machine's next answer counts what was written.
+        self._pull()
         return done
 
     def remove(self, item_ids: Iterable[str]) -> list[StoredItem]:
         """Leave a tombstone for each item."""
         gone = self._server.remove(item_ids)
-        self._pulled()
+        self._pull()
         return gone
 
     def _read(self, read: Callable[[Replica], Found]) -> Found:
-        pull(self.path, self._server)
+        self._pull()
         with _opened(self.path) as replica:
             return read(replica)
 
-    def _pulled(self) -> None:
-        """Let this machine's next answer count what was written."""
+    def _pull(self) -> None:
         try:
             pull(self.path, self._server)
         except UnusableStore as error:
-            # It is written; the thread fetches it when the server answers again.
-            logger.warning("Written, but not yet copied: %s", error)
+            # The thread copies the rest when the server answers again.
+            logger.warning("The copy of the live items may be behind: %s", error)

@@ -118,6 +118,8 @@ def test_a_machine_answers_from_its_copy_while_the_server_is_away(
     assert "neu" in shown(ask(models, history=["a", "b"]))
     with pytest.raises(Exception, match=r"server of live items at .* cannot be used"):
         change(models, "add", {"item_id": "later", "title": "space"})
+    (listed,) = change(models, "list", {})
+    assert [row["item_id"] for row in listed["items"]] == ["neu"]
     program.start()
     LiveItemsServer(program.address).put([LiveItem("later", "space")], [], replace=False, known=[])
     assert soon(lambda: "later" in shown(ask(models, history=["a", "b"])))
