@@ -11,7 +11,7 @@ from pathlib import Path
 
 from counterpoint.live_exchange import Changes
 from counterpoint.live_items import Vector
-from counterpoint.live_store import LiveStore, rows_of
+from counterpoint.live_store import LiveStore, UnusableStore, rows_of
 
 PAGE = 1_000
 """Rows of one answer."""
@@ -53,6 +53,11 @@ class SharedStore(_Noted):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        if self._note(_ORIGIN):
+            self.close()
+            raise UnusableStore(
+                f"{path} is a copy of the live items that another server keeps. Name another file."
+            )
         with self._writing():
             name = self._note(_NAME) or uuid.uuid4().hex
             self._write_note(_NAME, name)
@@ -97,8 +102,19 @@ class Replica(_Noted):
         path: The file; created with its folder where absent.
 
     Raises:
-        UnusableStore: The file or its folder cannot be used, or is no store.
+        UnusableStore: The file or its folder cannot be used, is no store, or holds items that are
+            of no other store.
     """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        if not self._note(_ORIGIN) and (self._note(_NAME) or self.since()):
+            self.close()
+            raise UnusableStore(
+                f"{path} holds live items of its own and cannot become a copy. Keep them for all "
+                f"machines with `counterpoint live-items-server --file`, or move the file away, "
+                f"and name another one in deploy.live_items."
+            )
 
     def known(self) -> tuple[str, int]:
         """Return of which store this is a copy (empty: of none yet), and up to which revision."""

@@ -11,13 +11,11 @@ from pipelines.teaching import TeachingCommand
 
 def live_items_server(
     file: Annotated[
-        Path | None,
-        typer.Option(help="File of the items; default: deploy.live_items."),
-    ] = None,
+        Path,
+        typer.Option(help="File that keeps the items; no server may have it as its copy."),
+    ] = Path("var/live/shared.sqlite"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 6567,
-    config: options.ConfigFiles = None,
-    set_: options.Overrides = None,
 ) -> None:
     """Keep the items that are added, changed or removed for servers on several machines.
 
@@ -25,17 +23,13 @@ def live_items_server(
 
     [bold]Examples[/]
 
-      counterpoint live-items-server --file var/live/shared.sqlite
+      counterpoint live-items-server
 
       counterpoint serve -s deploy.live_items_server=127.0.0.1:6567
     """
-    from counterpoint.errors import ConfigError
     from serving.live_server import serve
 
-    path = file or options.load(config, set_).deploy.live_items
-    if path is None:
-        raise ConfigError(["deploy.live_items is null: give --file, where the items are kept."])
-    serve(Path(path), host=host, port=port, announce=options.out.print)
+    serve(file, host=host, port=port, announce=options.out.print)
 
 
 def register(app: typer.Typer) -> None:

@@ -138,11 +138,16 @@ class MirroredStore:
         path: File of the copy.
         address: ``host:port`` of the server.
         start: Seconds to wait for the first copy.
+
+    Raises:
+        UnusableStore: The file cannot be a copy.
     """
 
     def __init__(self, path: Path, address: str, *, start: float = START_SECONDS) -> None:
         self.path = path
         self._server = LiveItemsServer(address)
+        with _opened(path):
+            pass  # A file that cannot be a copy is told before anything is written.
         if not follow(path, address).wait(start):
             logger.warning("No live items yet: the server %s has not answered", address)
 

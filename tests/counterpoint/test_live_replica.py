@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from counterpoint.live_exchange import Changes
 from counterpoint.live_items import LiveItem, StoredItem, Vector
 from counterpoint.live_replica import Replica, SharedStore
-from counterpoint.live_store import LiveStore
+from counterpoint.live_store import LiveStore, UnusableStore
 
 HEAT = LiveItem("heat", "Heat", "A thief.", ("genre=Crime",), 5, 9, (("image", b"\0\0\x80?"),))
 
@@ -126,3 +126,16 @@ def test_what_is_known_already_changes_nothing(tmp_path: Path) -> None:
     assert replica.apply(shared.changes(0)) and replica.apply(late)
     (row,) = replica.since()
     assert isinstance(row, StoredItem) and row.removed_at
+
+
+def test_a_store_of_its_own_is_no_copy_and_a_copy_keeps_nothing(tmp_path: Path) -> None:
+    own = LiveStore(tmp_path / "own")
+    own.put([HEAT])
+    shared = SharedStore(tmp_path / "shared")
+    for path in (tmp_path / "own", tmp_path / "shared"):
+        with pytest.raises(UnusableStore, match="items of its own and cannot become a copy"):
+            Replica(path)
+    copied(shared, tmp_path / "copy")
+    with pytest.raises(UnusableStore, match="is a copy of the live items"):
+        SharedStore(tmp_path / "copy")
+    assert SharedStore(tmp_path / "own").get("heat") is not None

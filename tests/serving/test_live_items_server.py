@@ -1,6 +1,5 @@
 """The server that keeps live items for several machines, as a program, and its readers."""
 
-import contextlib
 import http.client
 import json
 import os
@@ -55,7 +54,7 @@ class Program:
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         os.kill(self.process.pid, number)
-        with contextlib.closing(self.process.stdout or contextlib.nullcontext()):  # type: ignore[type-var]
+        with self.process:
             return self.process.wait(30)
 
 
