@@ -29,6 +29,7 @@ RUNTIME_FILES = (
     "serving/feature_connection.py",
     "serving/feature_server.py",
     "serving/fields.py",
+    "serving/kept_tensors.py",
     "serving/known_users.py",
     "serving/models/__init__.py",
     "serving/observe/*.py",

@@ -30,7 +30,7 @@ DEFAULT_PORTS = Ports(grpc=8001, http=8000, metrics=8002)
 """Triton's usual ports."""
 
 _LOCK_SECONDS = 60.0
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 
 
 def materialise(config: DeployConfig, version: str | None = None) -> Path:

@@ -42,6 +42,8 @@ class TritonPythonModel:
         self._runtime = following.make(module, args["model_name"], folder, options, self._call)
         self._name = args["model_name"]
         self._traced = getattr(module.Runtime, "traced", False)
+        kept = importlib.import_module("serving.kept_tensors")
+        self._tensors = kept.KeptTensors(pb_utils.Tensor, getattr(module.Runtime, "repeated", ()))
         self._observer: Any = None
         if hasattr(self._runtime, "observe"):
             observing = importlib.import_module("serving.observe.serving_observer")
@@ -73,8 +75,7 @@ class TritonPythonModel:
                 # Handing a tensor over costs more than computing it; Triton names all of them
                 # where the caller names none.
                 wanted = set(request.requested_output_names())
-                tensors = [pb_utils.Tensor(n, v) for n, v in answer.items() if n in wanted]
-                responses.append(pb_utils.InferenceResponse(tensors))
+                responses.append(pb_utils.InferenceResponse(self._tensors.of(answer, wanted)))
         return responses
 
     def finalize(self) -> None:
@@ -95,8 +96,8 @@ class TritonPythonModel:
         return [pb_utils.InferenceResponse(error=one) for one in errors]
 
     def _read(self, request: Any) -> dict[str, Any]:
-        tensors = {n: pb_utils.get_input_tensor_by_name(request, n) for n in self._inputs}
-        read = {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
+        given = {tensor.name(): tensor for tensor in request.inputs()}
+        read = {name: given[name].as_numpy() for name in self._inputs if name in given}
         return read | self._headers(request) if self._traced else read
 
     def _headers(self, request: Any) -> dict[str, Any]:

@@ -110,6 +110,17 @@ class Runtime:
     traced = True
     """It reads the trace context that stands beside the tensors (serving/backend/model.py)."""
 
+    repeated = (
+        "source",
+        "degraded",
+        "unknown_item",
+        "unknown_attribute",
+        "model_version",
+        "propensity",
+        "trace",
+    )
+    """Outputs that are the same in most answers (serving/kept_tensors.py)."""
+
     def __init__(self, folder: Path, options: Mapping[str, str], call: Call) -> None:
         self._options = options
         self._call = call

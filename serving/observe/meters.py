@@ -9,7 +9,8 @@ the counters that Prometheus makes of one anyway (``_bucket`` with label ``le``,
 import logging
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 """Upper bounds in seconds: fine around the goal of 10 ms."""
 
 FLUSH_SECONDS = 1.0
+PAUSE_SECONDS = 0.002
 
 
 class Sink(Protocol):
@@ -77,25 +79,21 @@ class Meters:
             counts[bisect_left(BUCKETS, seconds)] += 1
             counts[-1] += seconds
 
-    def flush(self) -> None:
-        """Hand over what has changed."""
+    def flush(self, *, pause: float = 0.0) -> None:
+        """Hand over what has changed.
+
+        Args:
+            pause: Seconds between two numbers: all of them at once would hold up a request.
+        """
         self._before()
         with self._lock:
             counters, self._counters = self._counters, {}
             gauges, self._gauges = self._gauges, {}
             histograms, self._histograms = self._histograms, {}
-        for series, value in counters.items():
-            self._sink.add(series, value)
-        for series, value in gauges.items():
-            self._sink.set(series, value)
-        for (name, labels), counts in histograms.items():
-            total = 0.0
-            for bound, count in zip((*map(_bound, BUCKETS), "+Inf"), counts[:-1], strict=True):
-                total += count
-                if total:
-                    self._sink.add((f"{name}_bucket", (*labels, ("le", bound))), total)
-            self._sink.add((f"{name}_count", labels), total)
-            self._sink.add((f"{name}_sum", labels), counts[-1])
+        for hand_over, number, value in self._messages(counters, gauges, histograms):
+            hand_over(number, value)
+            if pause:
+                self._stop.wait(pause)
 
     def close(self) -> None:
         """Hand over the rest and end the thread."""
@@ -103,10 +101,30 @@ class Meters:
         self._thread.join(timeout=5.0)
         self.flush()
 
+    def _messages(
+        self,
+        counters: Mapping[Series, float],
+        gauges: Mapping[Series, float],
+        histograms: Mapping[Series, list[float]],
+    ) -> Iterator[tuple[Callable[[Series, float], None], Series, float]]:
+        for number, value in counters.items():
+            yield self._sink.add, number, value
+        for number, value in gauges.items():
+            yield self._sink.set, number, value
+        for (name, labels), counts in histograms.items():
+            totals = [*accumulate(counts[:-1])]
+            yield self._sink.add, (f"{name}_count", labels), totals[-1]
+            yield self._sink.add, (f"{name}_sum", labels), counts[-1]
+            # Widest first: whoever reads between two of them sees no bucket above a wider one.
+            bounds = (*map(_bound, BUCKETS), "+Inf")
+            for bound, total in reversed([*zip(bounds, totals, strict=True)]):
+                if total:
+                    yield self._sink.add, (f"{name}_bucket", (*labels, ("le", bound))), total
+
     def _run(self) -> None:
         while not self._stop.wait(self._seconds):
             try:
-                self.flush()
+                self.flush(pause=PAUSE_SECONDS)
             except Exception:  # Metrics must not end with one bad hand-over.
                 logger.exception("Metrics could not be handed over")
 

@@ -87,3 +87,21 @@ def test_one_bad_hand_over_does_not_end_the_thread() -> None:
     tested.add(series("later"))
     tested.close()
     assert totals.counters[series("later")] == 1
+
+
+def test_a_histogram_is_whole_at_every_moment() -> None:
+    class Looked(Totals):
+        def add(self, series: Series, value: float) -> None:
+            super().add(series, value)
+            bounds = [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
+            names = [("seconds_bucket", (("le", bound),)) for bound in bounds]
+            seen.append([self.counters[name] for name in names])
+
+    seen: list[list[float]] = []
+    tested = meters(Looked())
+    for value in (0.0002, 0.003, 0.003, 2.0):
+        tested.observe(series("seconds"), value)
+    tested.flush()
+    tested.close()
+    assert seen[-1][-1] == 4
+    assert all(counts == sorted(counts) for counts in seen)
