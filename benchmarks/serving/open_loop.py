@@ -54,11 +54,13 @@ class Outcome:
         milliseconds: (n,) latency of each request from when it was due; infinite: no answer.
         failures: Number of request -> what went wrong.
         late_ms: (n,) how late each request left this process.
+        moments: (n,) when each request was due, by the clock.
     """
 
     milliseconds: npt.NDArray[np.float64]
     failures: dict[int, str] = field(default_factory=dict)
     late_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    moments: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 def open_loop(
@@ -81,6 +83,7 @@ def open_loop(
     outcome = Outcome(np.full(len(due), np.inf), late_ms=np.zeros(len(due)))
     open_, lock, finished = [len(due)], threading.Lock(), threading.Event()
     start = clock()
+    outcome.moments = start + due
 
     def done(number: int, wrong: str | None) -> None:
         outcome.milliseconds[number] = (clock() - start - due[number]) * 1e3

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,33 +55,36 @@ class Answer:
 
 def tensors(answers: Sequence[Answer]) -> Arrays:
     """Return the output tensors of `recommend` for the rows of one request."""
-    rows, width = len(answers), max(len(answer.item_id) for answer in answers)
-    item_id = np.full((rows, width), b"", dtype=object)
-    title = np.full((rows, width), b"", dtype=object)
-    score = np.zeros((rows, width), np.float32)
-    reason = np.full((rows, width, REASONS), b"", dtype=object)
-    propensity = np.full((rows, width), -1, np.float32)
-    for row, answer in enumerate(answers):
-        part = slice(len(answer.item_id))
-        item_id[row, part] = answer.item_id
-        title[row, part] = answer.title
-        score[row, part] = answer.score
-        reason[row, part] = answer.reason
-        propensity[row, part] = answer.propensity
     return {
-        "item_id": item_id,
-        "title": title,
-        "score": score,
-        "reason": reason,
+        "item_id": rows([answer.item_id for answer in answers], b""),
+        "title": rows([answer.title for answer in answers], b""),
+        "score": rows([answer.score for answer in answers], 0),
+        "reason": rows([answer.reason for answer in answers], b""),
         "source": column([answer.source for answer in answers]),
         "degraded": np.array([[answer.degraded] for answer in answers]),
         "unknown_item": pad([answer.unknown_items for answer in answers]),
         "unknown_attribute": pad([answer.unknown_attributes for answer in answers]),
         "model_version": column([answer.version for answer in answers]),
-        "propensity": propensity,
+        "propensity": rows([answer.propensity for answer in answers], -1),
         "trace_id": column([answer.trace_id for answer in answers]),
         "trace": column([answer.trace for answer in answers]),
     }
+
+
+def rows(parts: Sequence[npt.NDArray[Any]], filling: object) -> npt.NDArray[Any]:
+    """Return (B, n, …) arrays of equal type as one, shorter ones filled up to the longest.
+
+    Args:
+        parts: (n, …) for each row; n may differ.
+        filling: Stands where a row has no more.
+    """
+    if len(parts) == 1:
+        return parts[0][None]
+    width = max(len(part) for part in parts)
+    found = np.full((len(parts), width, *parts[0].shape[1:]), filling, dtype=parts[0].dtype)
+    for row, part in enumerate(parts):
+        found[row, : len(part)] = part
+    return found
 
 
 def column(values: Sequence[str]) -> npt.NDArray[np.object_]:
