@@ -61,7 +61,7 @@ def _cell(value: Any) -> str:
 
 def _others(folder: Path) -> list[str]:
     """Return what the benchmarks with commands of their own have found."""
-    lines: list[str] = ["", "## Measured by commands of their own"]
+    lines: list[str] = []
     live, new = folder / "live.json", folder / "new_items.json"
     if live.is_file():
         found = json.loads(live.read_text("utf-8"))
@@ -80,4 +80,4 @@ def _others(folder: Path) -> list[str]:
     if large.is_file():
         kept = [line for line in large.read_text("utf-8").splitlines() if line.startswith("|")]
         lines += ["", f"Large catalogues (`{COMMAND}.large`, [page](large.md)):", "", *kept]
-    return lines
+    return ["", "## Measured by commands of their own", *lines] if lines else []

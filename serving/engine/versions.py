@@ -1,6 +1,6 @@
 """The versions that a process serves: loaded beside each other, swapped in one step.
 
-A thread looks at ``live/desired.json`` every 200 ms; requests never look, load or wait. What is
+A thread looks at ``live/desired.json`` every 100 ms; requests never look, load or wait. What is
 missing is loaded by that thread while the old versions answer; then one assignment replaces what
 ``current`` returns. A request keeps the ``Serving`` it started with, so it is answered by whole
 versions; one that is no longer wanted is closed and freed when nobody holds it any more.
@@ -24,7 +24,7 @@ from serving.engine.live_folder import DESIRED, Desired, Entry
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 """Six processes look: more often would keep a small machine awake."""
 
 E_co = TypeVar("E_co", covariant=True)

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import tritonclient.grpc as grpc
 
 from benchmarks.serving import questions, stage_times
-from benchmarks.serving.evenness import AFTER_SECONDS, Evenness, watching
 from benchmarks.serving.open_loop import (
     Done,
     Outcome,
@@ -23,6 +22,7 @@ from benchmarks.serving.open_loop import (
 )
 from benchmarks.serving.part import Demand, Result, Setting, Table
 from benchmarks.serving.served import Served, cpu_seconds, serving
+from benchmarks.serving.steadiness import AFTER_SECONDS, Steadiness, watching
 from counterpoint import artifacts
 from serving.models import recommend
 from serving.onnx_session import OnnxSession
@@ -42,7 +42,26 @@ FLUSH_SECONDS = 2.5
 P99_MS = 10.0
 USED_MS = 0.005
 
+SPACINGS: tuple[Spacing, ...] = ("poisson", "even")
+
 Row = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One run of the open loop.
+
+    Attributes:
+        spacing: Of the arrivals.
+        number: 0 for the first of this spacing.
+        outcome: What became of its requests.
+        load: Load of the machine when it began.
+    """
+
+    spacing: Spacing
+    number: int
+    outcome: Outcome
+    load: float
 
 
 @dataclass
@@ -84,14 +103,17 @@ def run(setting: Setting) -> Result:
         f"round. Latencies count from when a request was due, so waiting counts. `late` is the "
         f"p99 of how late requests left this process, which is part of their latency. The first "
         f"row is what the machine allows: the same questions, encoded before, to bare onnxruntime "
-        f"in this process, evenly spaced, while nothing else runs. Even stretches: requests with "
-        f"no stretch within their time, or {AFTER_SECONDS:g} s before, in which a CPU ran at less "
-        f"than a third of its usual speed (benchmarks/serving/evenness.py). Degraded "
+        f"in this process, evenly spaced, while nothing else runs. Steady: the requests in whose "
+        f"time, and {AFTER_SECONDS:g} s before, no CPU ran at less than a third of its usual speed "
+        f"(benchmarks/serving/steadiness.py). Degraded "
         f"answers in a sample: {sum(each.degraded for each in found.values())}.",
         [
             Table(
-                ("fronts, arrivals", "p50", "p90", "p99", "max ms", "late", "failed", "load"),
-                [*alone, *(row for each in found.values() for row in each.rounds)],
+                (
+                    *("fronts, arrivals", "p50", "p90", "p99", "max ms", "late", "failed", "load"),
+                    *("steady %", "steady p50", "steady p99"),
+                ),
+                [alone, *(row for each in found.values() for row in each.rounds)],
             ),
             Table(
                 ("the machine during", "µs of a burst", "% of bursts that were slow"),
@@ -103,8 +125,8 @@ def run(setting: Setting) -> Result:
     )
 
 
-def limit(setting: Setting) -> tuple[list[Row], Row]:
-    """Return the rows of bare onnxruntime, asked as evenly and as often as `recommend`."""
+def limit(setting: Setting) -> tuple[Row, Row]:
+    """Return the row of bare onnxruntime, asked as evenly and as often as `recommend`."""
     asked = questions.asking(questions.users(setting.folder))
     encoded = questions.encode(setting.folder, setting.scratch / "limit", asked)
     graph = OnnxSession(setting.folder / "onnx" / artifacts.RECOMMENDER_ONNX)
@@ -117,14 +139,8 @@ def limit(setting: Setting) -> tuple[list[Row], Row]:
     due = arrivals(RATE, setting.count(int(RATE * SECONDS)), spacing="even")
     with watching() as machine:
         outcome = open_loop(send, due)
-    late = float(np.percentile(outcome.late_ms, 99))
-    shown = percentiles(outcome.milliseconds).values()
     name = "bare onnxruntime alone, even"
-    rows: list[Row] = [(name, *shown, late, len(outcome.failures), os.getloadavg()[0])]
-    calm, share = in_even_stretches(machine, [outcome])
-    if len(calm):
-        rows.append(_calm_row(name, calm, share))
-    return rows, _machine_row(name, machine)
+    return _row(name, [outcome], machine, os.getloadavg()[0]), _machine_row(name, machine)
 
 
 def measure(setting: Setting, instances: int) -> Measured:
@@ -142,29 +158,35 @@ def measure(setting: Setting, instances: int) -> Measured:
         time.sleep(FLUSH_SECONDS)
         before, cpu = stage_times.read(metrics), cpu_seconds(programs)
         with watching() as machine:
-            rows, outcomes = _rounds(setting, send, instances)
+            rounds = [
+                _round(setting, send, spacing, number)
+                for number in range(ROUNDS)
+                for spacing in SPACINGS
+            ]
         spent = cpu_seconds(programs)
         time.sleep(FLUSH_SECONDS)
         after = stage_times.read(metrics)
         degraded = _degraded(served, ids)
-    demands = []
-    for spacing, found in outcomes.items():
+    demands, rows = [], []
+    for each in rounds:
+        name = f"{instances}, {each.spacing}, round {each.number + 1}"
+        rows.append(_row(name, [each.outcome], machine, each.load))
+    for spacing in SPACINGS:
+        outcomes = [each.outcome for each in rounds if each.spacing == spacing]
         name = (
             f"`recommend`, live features, {RATE:.0f} requests/s, {spacing} arrivals, "
             f"{instances} front process{'es' if instances > 1 else ''}: p99"
         )
-        pooled = np.concatenate([outcome.milliseconds for outcome in found])
-        failed = sum(len(outcome.failures) for outcome in found)
+        every = np.concatenate([outcome.milliseconds for outcome in outcomes])
+        failed = sum(len(outcome.failures) for outcome in outcomes)
         good = not failed and not degraded
-        faults = f"; {failed} failed of {len(pooled)}"
-        demands.append(_demand(name, pooled, faults, good=good))
-        rows.append((f"{instances}, {spacing}, all", *percentiles(pooled).values(), "", failed, ""))
-        calm, share = in_even_stretches(machine, found)
-        if len(calm):
-            left = f"; {share:.0%} of the requests"
-            demands.append(_demand(f"{name} in even stretches", calm, left, good=good))
-            rows.append(_calm_row(f"{instances}, {spacing}", calm, share))
-    mean = float(np.mean([o.milliseconds.mean() for found in outcomes.values() for o in found]))
+        demands.append(_demand(name, every, f"{failed} failed of {len(every)}", good=good))
+        steady = in_steady_stretches(machine, outcomes)
+        if len(steady):
+            share = f"{len(steady) / len(every):.0%} of the requests"
+            demands.append(_demand(f"{name} in steady stretches", steady, share, good=good))
+        rows.append(_row(f"{instances}, {spacing}, all", outcomes, machine, None))
+    mean = float(np.mean([each.outcome.milliseconds.mean() for each in rounds]))
     asked = after.requests - before.requests
     return Measured(
         demands,
@@ -176,42 +198,24 @@ def measure(setting: Setting, instances: int) -> Measured:
     )
 
 
-def _rounds(
-    setting: Setting, send: Send, instances: int
-) -> tuple[list[Row], dict[Spacing, list[Outcome]]]:
-    rows: list[Row] = []
-    outcomes: dict[Spacing, list[Outcome]] = {"poisson": [], "even": []}
-    for number in range(ROUNDS):
-        for spacing, found in outcomes.items():
-            load = os.getloadavg()[0]
-            gc.collect()
-            gc.freeze()
-            due = arrivals(
-                *(RATE, setting.count(int(RATE * SECONDS))),
-                spacing=spacing,
-                seed=setting.seed + number,
-            )
-            outcome = open_loop(send, due)
-            found.append(outcome)
-            late = float(np.percentile(outcome.late_ms, 99))
-            shown = percentiles(outcome.milliseconds).values()
-            name = f"{instances}, {spacing}, round {number + 1}"
-            rows.append((name, *shown, late, len(outcome.failures), load))
-    return rows, outcomes
+def _round(setting: Setting, send: Send, spacing: Spacing, number: int) -> Round:
+    load = os.getloadavg()[0]
+    gc.collect()
+    gc.freeze()
+    count = setting.count(int(RATE * SECONDS))
+    due = arrivals(RATE, count, spacing=spacing, seed=setting.seed + number)
+    return Round(spacing, number, open_loop(send, due), load)
 
 
-def in_even_stretches(
-    machine: Evenness, outcomes: Sequence[Outcome]
-) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the milliseconds of the requests in even stretches, and their share of all."""
-    kept = [
-        outcome.milliseconds[
-            machine.even(outcome.moments, outcome.moments + outcome.milliseconds / 1e3)
-        ]
-        for outcome in outcomes
-    ]
-    found = np.concatenate(kept)
-    return found, len(found) / sum(len(outcome.milliseconds) for outcome in outcomes)
+def in_steady_stretches(
+    machine: Steadiness, outcomes: Sequence[Outcome]
+) -> npt.NDArray[np.float64]:
+    """Return the milliseconds of the requests in steady stretches."""
+    found = []
+    for outcome in outcomes:
+        end = outcome.moments + outcome.milliseconds / 1e3
+        found.append(outcome.milliseconds[machine.steady(outcome.moments, end)])
+    return np.concatenate(found)
 
 
 def _demand(what: str, milliseconds: npt.NDArray[np.float64], remark: str, *, good: bool) -> Demand:
@@ -219,17 +223,24 @@ def _demand(what: str, milliseconds: npt.NDArray[np.float64], remark: str, *, go
     return Demand(
         what,
         f"<= {P99_MS:.0f} ms",
-        f"{figures['p99_ms']:.1f} ms (p50 {figures['p50_ms']:.1f}){remark}",
+        f"{figures['p99_ms']:.1f} ms (p50 {figures['p50_ms']:.1f}); {remark}",
         figures["p99_ms"] <= P99_MS and good,
     )
 
 
-def _calm_row(name: str, milliseconds: npt.NDArray[np.float64], share: float) -> Row:
-    shown = percentiles(milliseconds).values()
-    return (f"{name}, even stretches ({share:.0%})", *shown, "", "", "")
+def _row(name: str, outcomes: Sequence[Outcome], machine: Steadiness, load: float | None) -> Row:
+    every = np.concatenate([outcome.milliseconds for outcome in outcomes])
+    late = float(np.percentile(np.concatenate([o.late_ms for o in outcomes]), 99))
+    failed = sum(len(outcome.failures) for outcome in outcomes)
+    steady = in_steady_stretches(machine, outcomes)
+    shown = percentiles(steady) if len(steady) else {"p50_ms": "", "p99_ms": ""}
+    return (
+        *(name, *percentiles(every).values(), late, failed, "" if load is None else load),
+        *(100 * len(steady) / len(every), shown["p50_ms"], shown["p99_ms"]),
+    )
 
 
-def _machine_row(name: str, machine: Evenness) -> Row:
+def _machine_row(name: str, machine: Steadiness) -> Row:
     return name, machine.burst_us, 100 * machine.slow_share
 
 

@@ -1,4 +1,4 @@
-"""How evenly the machine ran during a measurement, seen by short bursts of equal work beside it.
+"""How steadily the machine ran during a measurement, seen by short bursts of equal work beside it.
 
 A virtual machine may run all its CPUs at a tenth of their speed for tens of milliseconds, some
 percent of the time, while its clocks show neither a gap nor stolen time. Nothing that a server does
@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass
-class Evenness:
+class Steadiness:
     """What the bursts showed; complete when the block of ``watching`` has ended.
 
     Attributes:
@@ -48,7 +48,7 @@ class Evenness:
     slow_share: float = 0.0
     slow: Floats = field(default_factory=lambda: np.zeros(0))
 
-    def even(self, begin: Floats, end: Floats) -> npt.NDArray[np.bool_]:
+    def steady(self, begin: Floats, end: Floats) -> npt.NDArray[np.bool_]:
         """Return which intervals no slow burst lies in, nor in the 0.1 s before.
 
         Args:
@@ -61,11 +61,11 @@ class Evenness:
 
 
 @contextlib.contextmanager
-def watching() -> Iterator[Evenness]:
+def watching() -> Iterator[Steadiness]:
     """Let bursts run on every CPU until the block ends."""
-    found = Evenness()
+    found = Steadiness()
     cpus = sorted(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="counterpoint-evenness-") as folder:
+    with tempfile.TemporaryDirectory(prefix="counterpoint-steadiness-") as folder:
         files = [Path(folder) / f"{cpu}.npy" for cpu in cpus]
         processes = [
             subprocess.Popen(
@@ -86,7 +86,7 @@ def watching() -> Iterator[Evenness]:
         _summarise(found, [np.load(file) for file in files])
 
 
-def _summarise(found: Evenness, bursts: Sequence[Floats]) -> None:
+def _summarise(found: Steadiness, bursts: Sequence[Floats]) -> None:
     """Read the (2, n) moments and seconds of the bursts of each CPU."""
     slow = [moments[seconds > SLOW * np.median(seconds)] for moments, seconds in bursts]
     every = np.concatenate([seconds for _, seconds in bursts])
