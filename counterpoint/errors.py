@@ -58,6 +58,10 @@ class SetupError(CounterpointError):
     exit_code = 7
 
 
+_FULL = ("No space left on device", "database or disk is full")
+"""How libraries say it, SQLite last."""
+
+
 def as_fault(error: Exception) -> CounterpointError | None:
     """Return the fault that a person can mend behind an exception, if there is one.
 
@@ -66,7 +70,7 @@ def as_fault(error: Exception) -> CounterpointError | None:
     if isinstance(error, CounterpointError):
         return error
     full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-    if full or "No space left on device" in str(error):
+    if full or any(words in str(error) for words in _FULL):
         return SetupError(
             "The disk is full. Nothing half-written is left in use; free some space ('counterpoint "
             "runs prune' removes old runs) and run the command again."

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoint import live_vectors
+from counterpoint.errors import DataError
 from counterpoint.live_items import FaultyItem, LiveItem, StoredItem, Vector
 
 WAIT_SECONDS = 30.0
@@ -42,7 +43,7 @@ _COLUMNS = (
 )
 
 
-class UnusableStore(Exception):
+class UnusableStore(DataError):
     """The file cannot be read or written; the message names it."""
 
 
@@ -260,6 +261,11 @@ class LiveStore:
             self._connection.execute("ALTER TABLE items ADD COLUMN vectors TEXT")
 
     def _unusable(self, error: Exception) -> UnusableStore:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return UnusableStore(
+                f"The disk of the live items {self.path} is full: nothing was changed. Free some "
+                f"space, or name another file with deploy.live_items."
+            )
         return UnusableStore(
             f"The store of live items {self.path} cannot be used: {error}. Its folder must exist "
             f"and be writable, and the file be one that `counterpoint add-item` made; name another "

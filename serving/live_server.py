@@ -21,7 +21,6 @@ from typing import Any, Final
 
 from counterpoint import asgi
 from counterpoint.asgi import Answer, Message, Receive, Send
-from counterpoint.errors import DataError
 from counterpoint.live_exchange import (
     CHANGES,
     PUT,
@@ -136,15 +135,12 @@ def serve(path: Path, *, host: str, port: int, announce: Callable[[str], object]
         announce: Shown a sentence when requests can be sent and when the server stops.
 
     Raises:
-        DataError: The file is no usable store.
+        UnusableStore: The file is no usable store.
         SetupError: The port is taken.
     """
 
     def make() -> asgi.Opened:
-        try:
-            app = App(path)
-        except UnusableStore as error:
-            raise DataError(str(error)) from error
+        app = App(path)
         return app, app.open()
 
     asgi.serve(

@@ -17,7 +17,7 @@ from typing import Final
 
 from counterpoint import asgi
 from counterpoint.asgi import Answer, Message, Receive, Send
-from counterpoint.errors import CounterpointError, SetupError
+from counterpoint.errors import CounterpointError, SetupError, as_fault
 from feature_repo import services
 from feature_repo.server import events as event_body
 from feature_repo.server.events import BadRequest
@@ -61,7 +61,9 @@ class App:
             status, content = 503, {"error": str(error)}
         except Exception as error:  # One request must not end the server.
             logger.exception("%s failed", scope["path"])
-            status, content = 500, {"error": f"{type(error).__name__}: {error}"}
+            fault = as_fault(error)
+            status = 500 if fault is None else 503
+            content = {"error": str(fault or f"{type(error).__name__}: {error}")}
         await asgi.answer(send, status, content)
 
     async def _users(self, receive: Receive) -> Answer:

@@ -215,12 +215,9 @@ def _write(store: Path, given: Sequence[dict[str, Any]], replace: bool) -> list[
 def _opened(store: Path, *, create: bool = True) -> Any:
     from contextlib import closing
 
-    from counterpoint.live_store import LiveStore, UnusableStore
+    from counterpoint.live_store import LiveStore
 
-    try:
-        return closing(LiveStore(store, create=create))
-    except UnusableStore as error:
-        raise DataError(str(error)) from None
+    return closing(LiveStore(store, create=create))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

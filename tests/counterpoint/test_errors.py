@@ -1,4 +1,5 @@
 import errno
+import sqlite3
 
 import pytest
 
@@ -10,6 +11,7 @@ from counterpoint.errors import DataError, SetupError, as_fault
     [
         OSError(errno.ENOSPC, "No space left on device", "file"),
         RuntimeError("I/O error: No space left on device (os error 28)"),
+        sqlite3.OperationalError("database or disk is full"),
     ],
 )
 def test_a_full_disk_is_the_same_fault_whoever_noticed_it(error: Exception) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from counterpoint.errors import as_fault
 from counterpoint.live_items import FaultyItem, LiveItem, Vector
 from counterpoint.live_store import LiveStore, UnusableStore
 
@@ -105,6 +106,17 @@ def test_an_unusable_file_is_named(tmp_path: Path, content: bytes | None) -> Non
         path.write_bytes(content)
     with pytest.raises(UnusableStore, match=r"items\.sqlite"):
         LiveStore(path)
+
+
+def test_a_full_disk_is_a_fault_of_the_user_and_changes_nothing(store: LiveStore) -> None:
+    store.put([HEAT])
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own "disk is full"
+    many = [LiveItem(f"item {n}", "x" * 1000, "", (), None, None) for n in range(100)]
+    with pytest.raises(UnusableStore, match=r"disk of the live items .* is full: nothing") as full:
+        store.put(many)
+    assert as_fault(full.value) is full.value
+    assert [row.item for row in store.since()] == [HEAT]
 
 
 def test_a_store_of_a_later_program_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The routes, in this process: what they answer, and what happens when the data version changes."""
 
 import asyncio
+import errno
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -243,5 +244,23 @@ def test_health_is_not_ready_when_the_store_fails(
         answer = await client.get("/health")
         assert answer.status_code == 503 and "gone" in answer.json()["error"]
         assert (await client.get("/live")).status_code == 200
+
+    run(root, work)
+
+
+def test_a_full_disk_refuses_events_with_a_sentence(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(self: Following, frame: pl.DataFrame) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def work(client: httpx.AsyncClient) -> None:
+        (user,) = logs.STRANGE_USERS[:1]
+        with monkeypatch.context() as patched:
+            patched.setattr(Following, "push", full)
+            answer = await client.post("/events", json={"events": [event(user, "i1", 1)]})
+        assert answer.status_code == 503
+        assert answer.json()["error"].startswith("The disk is full.")
+        await push(client, event(user, "i1", 1))
 
     run(root, work)
